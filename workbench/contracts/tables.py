@@ -20,6 +20,7 @@ from workbench.contracts.breaches import Breach
 DType = Literal["str", "float", "int", "bool", "time", "list"]
 EXAMPLES = 3
 RESULT_NAMES = ("findings", "leads", "attributions", "conflicts")
+_DTYPES: dict[str, str] = {"float": "float64", "int": "int64", "bool": "bool", "time": "datetime64[ns]"}
 _WORDS: dict[DType, str] = {
     "str": "text",
     "float": "a number",
@@ -94,8 +95,28 @@ def _column(c: Column) -> pa.Column:
         checks.append(pa.Check.le(c.le))
     if c.pattern is not None:
         checks.append(pa.Check.str_matches(c.pattern))
-    dtype: Any = {"float": "float64", "int": "int64", "bool": "bool", "time": "datetime64[ns]"}.get(c.dtype)
-    return pa.Column(dtype, checks, nullable=c.empty, required=True, description=c.doc)
+    return pa.Column(_DTYPES.get(c.dtype), checks, nullable=c.empty, required=True, description=c.doc)
+
+
+def _has_dtype(s: pd.Series, c: Column) -> bool:
+    if c.dtype == "str":
+        return bool(s.map(_is_text).where(s.notna(), True).all())
+    if c.dtype == "list":
+        return bool(s.map(lambda v: isinstance(v, list)).all())
+    return str(s.dtype) == _DTYPES[c.dtype]
+
+
+def _mistyped(name: str, column: str, c: Column, s: pd.Series) -> Breach:
+    if c.dtype in ("float", "int"):
+        bad = s[pd.to_numeric(s, errors="coerce").isna() & s.notna()] if c.empty else s[pd.to_numeric(s, errors="coerce").isna()]
+    elif c.dtype == "time":
+        bad = s[pd.to_datetime(s, errors="coerce").isna() & s.notna()]
+    elif c.dtype == "bool":
+        bad = s[~s.isin([True, False, 0, 1])]
+    else:
+        bad = s[s.notna() & ~s.map(_is_text)]
+    bad = bad if len(bad) else s
+    return Breach(name, column, c.expectation(), len(bad), _rows(bad))
 
 
 def _is_text(value: object) -> bool:
@@ -146,33 +167,28 @@ def check_table(name: str, frame: pd.DataFrame) -> list[Breach]:
     table, found = _load()[name], []
     missing = [c for c in table.columns if c not in frame]
     found += [Breach(name, c, f"the column ({table.columns[c].expectation()})") for c in missing]
+    mistyped = [c for c, spec in table.columns.items() if c in frame and not _has_dtype(frame[c], spec)]
+    found += [_mistyped(name, c, table.columns[c], frame[c]) for c in mistyped]
     try:
-        present = table.schema().remove_columns(missing) if missing else table.schema()
-        present.validate(frame, lazy=True)
+        table.schema().remove_columns([*missing, *mistyped]).validate(frame, lazy=True)
     except pa.errors.SchemaErrors as errors:
-        cases = errors.failure_cases
-        for (column, _check), group in cases.groupby(["column", "check"], sort=False, dropna=False):
-            spec = table.columns.get(str(column))
+        for column, group in errors.failure_cases.groupby("column", sort=False, dropna=False):
+            spec = table.columns[str(column)]
+            rows = group.drop_duplicates("index")
             found.append(
                 Breach(
                     name,
                     str(column),
-                    spec.expectation() if spec else str(_check),
-                    rows=int(group["index"].notna().sum()),
-                    examples=[
-                        f"row {i}: {v!r}" if pd.notna(i) else f"{v}"
-                        for i, v in group[["index", "failure_case"]].head(EXAMPLES).itertuples(index=False)
-                    ],
+                    spec.expectation(),
+                    rows=len(rows),
+                    examples=[f"row {i}: {v!r}" for i, v in rows[["index", "failure_case"]].head(EXAMPLES).itertuples(index=False)],
                 )
             )
     for column, c in table.columns.items():
-        if c.dtype == "str" and column in frame:
-            s = frame[column]
-            bad = s[s.notna() & ~s.map(_is_text)]
-            blank = s[s.map(_is_text) & (s == "")] if not c.empty else s.iloc[:0]
-            for rows in (bad, blank):
-                if len(rows):
-                    found.append(Breach(name, column, c.expectation(), len(rows), _rows(rows)))
+        if c.dtype == "str" and not c.empty and column in frame and column not in mistyped:
+            blank = frame.loc[frame[column] == "", column]
+            if len(blank):
+                found.append(Breach(name, column, c.expectation(), len(blank), _rows(blank)))
     if table.key and not set(table.key) & set(missing):
         twice = frame.duplicated(list(table.key), keep="first")
         if twice.any():
