@@ -33,6 +33,8 @@ def channel(
     label_zh: str,
     label_en: str,
     alert_levels: Sequence[str] = (),
+    role: str = "",
+    support_hours: int = 1,
 ) -> xr.DataArray:
     """Build one channel.
 
@@ -48,6 +50,10 @@ def channel(
         Detector group that shares a nuisance (channels computed from the same raw data).
     alert_levels : sequence of str
         The levels at which the model by itself would have raised an alert; none: the channel is context.
+    role : str
+        What the channel says, in the vocabulary of ``docs/evidence-roles.md``; empty: unknown to the cross layer.
+    support_hours : int
+        Hours of raw data behind one value (24 for a daily verdict held over its day).
 
     Raises
     ------
@@ -65,6 +71,8 @@ def channel(
             "label_zh": label_zh,
             "label_en": label_en,
             "alert_levels": list(alert_levels),
+            "role": role,
+            "support_hours": int(support_hours),
         },
     )
     _check_channel("channel", array)
