@@ -1,0 +1,1 @@
+"""Model 4: energy use and tax data."""
