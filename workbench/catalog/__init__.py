@@ -7,6 +7,17 @@ returns a :class:`Catalog`: tables are validated at first read, cubes stay lazy,
 from workbench.catalog.document import CatalogDocument
 from workbench.catalog.lint import LintError, lint_catalog
 from workbench.catalog.opening import GenerationSpec, needs_generation, open_catalog
+from workbench.catalog.report import CheckReport, check_report
 from workbench.catalog.view import Catalog
 
-__all__ = ["Catalog", "CatalogDocument", "GenerationSpec", "LintError", "lint_catalog", "needs_generation", "open_catalog"]
+__all__ = [
+    "Catalog",
+    "CatalogDocument",
+    "CheckReport",
+    "GenerationSpec",
+    "LintError",
+    "check_report",
+    "lint_catalog",
+    "needs_generation",
+    "open_catalog",
+]

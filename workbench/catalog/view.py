@@ -62,7 +62,6 @@ class Catalog:
         self._aliases: dict[str, str] = {str(a): str(t) for a, t in document.values["aliases"].items() if a != TRUTH}
         self._tables: dict[str, pd.DataFrame] = {}
         self._cubes: dict[str, xr.Dataset] = {}
-        self._warnings: dict[str, list[Breach]] = {}
         self._lock = threading.RLock()
 
     def __repr__(self) -> str:
@@ -93,6 +92,10 @@ class Catalog:
         """Names of all entries: those of the contract in its order, then any others."""
         known = [n for n in (*TABLES, *CUBES) if n in self._aliases]
         return known + [n for n in self._aliases if n not in known]
+
+    def listed(self) -> list[str]:
+        """Return every alias of the file, ``truth`` included, for checks of the file itself."""
+        return [str(a) for a in self._document.values["aliases"]]
 
     def has(self, entry: str) -> bool:
         """Return whether the entry is in the catalog (``truth`` never is)."""

@@ -1,0 +1,222 @@
+"""Content hashes of entries: one pass over the bytes, then none until a file changes.
+
+The hash of an entry covers what the entry says (reader and its settings; not where the files lie) and the bytes of
+every file it reads, in sorted order. The digest of a file is kept by path, size and modification time, so a second
+snapshot of ten thousand chunk files reads none of them. A remote file is known by the server's checksum (ETag, MD5),
+and read where the server gives none.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import logging
+import os
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import fsspec
+
+from workbench.contracts import CatalogError, threads
+
+if TYPE_CHECKING:
+    from workbench.catalog.view import Catalog
+
+log = logging.getLogger(__name__)
+ALGORITHM = "blake2b-16"
+BLOCK = 1 << 20
+FRESH_NS = 2_000_000_000
+"""A file changed less than this ago is not remembered: a second change may leave size and time the same."""
+CHECKSUMS = ("ETag", "etag", "Content-MD5", "md5Hash", "contentMD5", "checksum")
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One file of an entry: its name inside the entry, where it lies, and its size in bytes (None: not there)."""
+
+    name: str
+    path: str
+    size: int | None
+    mtime_ns: int | None = None
+    """Of a local file; a remote one has none."""
+    checksum: str | None = None
+    storage_options: tuple[tuple[str, Any], ...] = ()
+
+
+def cache_folder() -> Path:
+    """Return the folder of caches: ``WORKBENCH_CACHE``, else the platform's (``XDG_CACHE_HOME`` or ``~/.cache``)."""
+    if named := os.environ.get("WORKBENCH_CACHE"):
+        return Path(named)
+    base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
+    return (Path(base) if base else Path.home() / ".cache") / "eco-workbench"
+
+
+def hash_entries(catalog: Catalog, entries: Iterable[str], *, progress: bool = False) -> dict[str, str]:
+    """Return the content hash of each entry, as ``blake2b-16:<32 hex digits>``.
+
+    Raises
+    ------
+    EntryMissing
+        If the catalog lacks one of ``entries``.
+    CatalogError
+        If a file cannot be read.
+    """
+    sources = {entry: entry_files(catalog, entry) for entry in entries}
+    total = sum(f.size or 0 for files in sources.values() for f in files)
+    digests = _digests([f for files in sources.values() for f in files], total, progress=progress)
+    return {entry: _entry_hash(catalog, entry, files, digests) for entry, files in sources.items()}
+
+
+def entry_size(catalog: Catalog, entry: str) -> int | None:
+    """Return the bytes an entry's files take; None where the server of one does not tell."""
+    sizes = [f.size for f in entry_files(catalog, entry)]
+    return None if any(s is None for s in sizes) else sum(s for s in sizes if s is not None)
+
+
+def entry_files(catalog: Catalog, entry: str) -> list[SourceFile]:
+    """Return the files an entry reads, sorted by name; clips include the video files that their table names."""
+    reader = catalog.reader(entry)
+    data = next((a for a in (*reader.kwargs.get("args", ()), reader.kwargs.get("data")) if hasattr(a, "url")), None)
+    found: list[SourceFile] = []
+    if data is not None:
+        urls = data.url if isinstance(data.url, list) else [data.url]
+        for url in urls:
+            found += _files_below(url, data.storage_options or {}, several=len(urls) > 1)
+    if entry == "clips" and "://" not in catalog.path_of("x"):
+        try:
+            named = sorted(set(catalog.table(entry, ["path"])["path"]))
+            found += [_local(f"clip/{p}", Path(catalog.path_of(p))) for p in named]
+        except CatalogError:  # a path that leads elsewhere is a breach that check() reports
+            log.debug("clips of %s name files outside its folder", catalog.name)
+    return sorted(found, key=lambda f: f.name)
+
+
+def _files_below(url: str, options: dict[str, Any], *, several: bool) -> Iterator[SourceFile]:
+    fs, root = fsspec.core.url_to_fs(url, **options)
+    base = root.rstrip("/").rpartition("/")[2]
+    if "file" in ((fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol):
+        top = Path(root)
+        if top.is_dir():
+            prefix = f"{base}/" if several else ""
+            for folder, _, names in os.walk(top):
+                for name in names:
+                    file = Path(folder) / name
+                    yield _local(prefix + file.relative_to(top).as_posix(), file)
+        else:
+            yield _local(base if several else "", top)
+        return
+    try:
+        paths = fs.find(root) or [root]
+    except (NotImplementedError, OSError):
+        paths = [root]
+    for path in paths:
+        info = fs.info(path)
+        name = path[len(root) :].lstrip("/") or (base if several else "")
+        checksum = next((str(info[k]) for k in CHECKSUMS if info.get(k)), None)
+        full = fs.unstrip_protocol(path)
+        yield SourceFile(name, full, info.get("size"), checksum=checksum, storage_options=tuple(options.items()))
+
+
+def _local(name: str, file: Path) -> SourceFile:
+    try:
+        stat = file.stat()
+    except OSError:
+        return SourceFile(name, str(file), None)
+    return SourceFile(name, str(file), stat.st_size, stat.st_mtime_ns)
+
+
+def _entry_hash(catalog: Catalog, entry: str, files: list[SourceFile], digests: dict[str, str]) -> str:
+    block, reader = catalog.description(entry), catalog.reader(entry)
+    settings = {k: v for k, v in reader.kwargs.items() if k not in ("args", "data", "output_instance")}
+    said = json.dumps([block["reader"], settings], sort_keys=True, ensure_ascii=False, default=_plain)
+    total = hashlib.blake2b(digest_size=16)
+    total.update(said.encode())
+    for f in files:
+        total.update(f"\n{f.name}\0{digests[f.path]}".encode())
+    return f"{ALGORITHM}:{total.hexdigest()}"
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, (dt.date, dt.datetime)):
+        return value.isoformat()
+    raise TypeError(f"not a plain value: {type(value).__name__}")
+
+
+def _digests(files: list[SourceFile], total: int, *, progress: bool) -> dict[str, str]:
+    from tqdm import tqdm
+
+    out: dict[str, str] = {}
+    bar = tqdm(total=total, unit="B", unit_scale=True, desc="hashing", disable=None if progress else True, leave=False)
+    with _FileDigests() as known, bar, ThreadPoolExecutor(threads()) as pool:
+        todo = []
+        for f in {f.path: f for f in files}.values():
+            if f.checksum is not None:
+                out[f.path] = f"remote:{f.checksum}:{f.size}"
+            elif f.mtime_ns is not None and (digest := known.get(f)) is not None:
+                out[f.path] = digest
+            elif f.size is None and "://" not in f.path:
+                out[f.path] = "absent"
+            else:
+                todo.append(f)
+                continue
+            bar.update(f.size or 0)
+        for f, digest in zip(todo, pool.map(_digest, todo), strict=True):
+            out[f.path] = digest
+            bar.update(f.size or 0)
+            known.put(f, digest)
+    return out
+
+
+def _digest(file: SourceFile) -> str:
+    total = hashlib.blake2b(digest_size=16)
+    try:
+        with fsspec.open(file.path, "rb", **dict(file.storage_options)) if "://" in file.path else open(file.path, "rb") as stream:  # noqa: PTH123
+            while block := stream.read(BLOCK):
+                total.update(block)
+    except OSError as error:
+        raise CatalogError("cannot read a file of the catalog", got=str(error), where=file.path, next_step="check its rights") from error
+    return total.hexdigest()
+
+
+class _FileDigests:
+    """Digests of local files by (path, size, mtime), in one SQLite file; without it everything is read again."""
+
+    def __init__(self) -> None:
+        self._new: list[tuple[str, int, int, str]] = []
+        self._known: dict[str, tuple[int, int, str]] = {}
+        self._file = cache_folder() / "digests.sqlite"
+
+    def __enter__(self) -> _FileDigests:
+        try:
+            if self._file.is_file():
+                with closing(sqlite3.connect(self._file, timeout=30)) as db:
+                    self._known = {p: (s, m, d) for p, s, m, d in db.execute("SELECT path, size, mtime_ns, digest FROM digests")}
+        except sqlite3.Error as error:
+            log.warning("the cache of file digests cannot be read (%s: %s); all files are hashed again", self._file, error)
+        return self
+
+    def get(self, file: SourceFile) -> str | None:
+        size, mtime, digest = self._known.get(file.path, (None, None, None))
+        return digest if (size, mtime) == (file.size, file.mtime_ns) else None
+
+    def put(self, file: SourceFile, digest: str) -> None:
+        if file.size is not None and file.mtime_ns is not None and time.time_ns() - file.mtime_ns > FRESH_NS:
+            self._new.append((file.path, file.size, file.mtime_ns, digest))
+
+    def __exit__(self, *_: object) -> None:
+        if not self._new:
+            return
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            with closing(sqlite3.connect(self._file, timeout=30)) as db, db:
+                db.execute("CREATE TABLE IF NOT EXISTS digests (path TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, digest TEXT)")
+                db.executemany("INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?)", self._new)
+        except (sqlite3.Error, OSError) as error:
+            log.warning("the cache of file digests cannot be written (%s: %s)", self._file, error)
