@@ -1,0 +1,364 @@
+"""The command line: ``workbench``. Every command imports what it needs when it runs, so that help is quick."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from workbench.contracts import WorkbenchError
+
+
+OK, FAILURE, USAGE = 0, 1, 2
+"""Exit codes: all well; the work failed or breaches were found; the command was not understood."""
+
+
+def _examples(*lines: str) -> str:
+    """Return an epilog with one example a line."""
+    return "\n\n".join(["例 examples", *(f"  {line}" for line in lines)])
+
+
+app = typer.Typer(
+    name="workbench",
+    help="监管科学工作台 · Research and model-governance workbench for environmental regulators.",
+    epilog="A lead is a reason to look, not proof. 线索是查看的理由，不是证据。",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+ingest = typer.Typer(help="把报文读入库。Read telemetry into a store.", no_args_is_help=True)
+listen = typer.Typer(help="接收联网报文。Listen for telemetry.", no_args_is_help=True)
+audit = typer.Typer(help="核验审计链。The hash-chained audit log.", no_args_is_help=True)
+app.add_typer(ingest, name="ingest")
+app.add_typer(listen, name="listen")
+app.add_typer(audit, name="audit")
+
+out, err = Console(), Console(stderr=True)
+Reports = Annotated[Path, typer.Option("--reports", help="Folder that holds the iterations.", envvar="WORKBENCH_REPORTS")]
+
+
+class Scale(StrEnum):
+    """Size of a simulated district."""
+
+    TINY = "tiny"
+    SMALL = "small"
+    FULL = "full"
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from workbench.pipeline.fingerprints import code_version
+
+        out.print(code_version(), highlight=False)
+        raise typer.Exit(OK)
+
+
+@app.callback()
+def _common(
+    debug: Annotated[bool, typer.Option("--debug", help="Print the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print version, commit and source hash.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command(
+    epilog=_examples(
+        "workbench run",
+        "workbench run reference --catalog my/catalog.yml --set seed=3 --set budgets=[20,70]",
+        "workbench run --set 10_monitoring.overrides.constant_value.p_max=1e-9 --resume",
+    )
+)
+def run(
+    experiment: Annotated[str, typer.Argument(help="Name in experiments/, or an experiment file.")] = "reference",
+    catalog: Annotated[str, typer.Option("--catalog", help="Catalog file or URL instead of the experiment's.")] = "",
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="KEY=VALUE; KEY is a field or NOTEBOOK.PARAMETER. Repeatable.")
+    ] = None,
+    folder: Annotated[Path | None, typer.Option("--out", help="Reports folder (default: reports/ of the project).")] = None,
+    scheduler: Annotated[str, typer.Option("--scheduler", help="Address of a Dask cluster, tcp://HOST:PORT.")] = "",
+    resume: Annotated[bool, typer.Option("--resume", help="Skip steps whose inputs have not changed.")] = False,
+    author: Annotated[str, typer.Option("--author", help="Who answers for this run (default: WORKBENCH_AUTHOR, else the user).")] = "",
+) -> None:
+    """执行一次完整迭代。Run one whole iteration: data checked, models, leads, metrics, report."""
+    from workbench.contracts import limit_threads
+    from workbench.pipeline.display import LiveSteps, closing_table
+    from workbench.pipeline.generation import generate_if_needed
+    from workbench.pipeline.iteration import run_iteration
+    from workbench.pipeline.request import request
+
+    limit_threads()
+    wanted = request(experiment, catalog=catalog, settings=settings or [], out=folder, scheduler=scheduler, resume=resume, author=author)
+    if (made := generate_if_needed(wanted.catalog, progress=True)) is not None:
+        out.print(f"模拟区已生成 simulated district: {made}", soft_wrap=True)
+    with LiveSteps(out) as live:
+        outcome = run_iteration(wanted, live)
+    closing_table(outcome, out)
+
+
+@app.command(
+    epilog=_examples(
+        "workbench serve",
+        "workbench serve --port 5007 --reports /data/reports",
+    )
+)
+def serve(
+    reports: Reports = Path("reports"),
+    port: Annotated[int, typer.Option(help="Port.", min=1, max=65535)] = 5006,
+    address: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    show: Annotated[bool, typer.Option("--show/--no-show", help="Open a browser.")] = False,
+) -> None:
+    """打开界面。Serve the apps over the reports."""
+    from workbench.apps import serve as serve_apps
+
+    serve_apps(reports=reports, port=port, address=address, show=show)
+
+
+@app.command(
+    epilog=_examples("workbench generate --scale small --seed 7 districts/small", "workbench generate --scale full --seed 1 districts/full")
+)
+def generate(
+    folder: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write; must not exist yet.")],
+    scale: Annotated[Scale, typer.Option(help="Size.")] = Scale.SMALL,
+    seed: Annotated[int, typer.Option(help="Seed.", min=0)] = 0,
+) -> None:
+    """生成模拟区。Write a simulated district as a catalog, with its hidden truth beside it."""
+    from workbench.contracts import ParameterError
+    from workbench.district import generate as generate_district
+
+    if folder.exists() and any(folder.iterdir()):
+        raise ParameterError("the folder is not empty", got=str(folder), allowed="a new or empty folder", next_step="name another one")
+    file = generate_district(folder, scale=scale.value, seed=seed, progress=True)
+    out.print(f"catalog  [bold]{file}[/]", soft_wrap=True)
+
+
+@app.command(
+    epilog=_examples(
+        "workbench check catalogs/reference.yml",
+    )
+)
+def check(catalog: Annotated[str, typer.Argument(help="Catalog file or URL.")]) -> None:
+    """检查目录。Check a catalog against its contract and print every breach at once."""
+    from rich.table import Table
+
+    from workbench.catalog import open_catalog
+    from workbench.pipeline.generation import generate_if_needed
+
+    generate_if_needed(catalog, progress=True)
+    breaches = list(open_catalog(catalog).check())
+    errors = sum(b.level == "error" for b in breaches)
+    if breaches:
+        table = Table("level", "entry", "column", "rows", "expected", "first offending", box=None, pad_edge=False)
+        for b in sorted(breaches, key=lambda b: (b.level != "error", b.entry, b.column)):
+            level = "[red]error[/]" if b.level == "error" else "[yellow]warning[/]"
+            table.add_row(level, b.entry, b.column, f"{b.rows:,}" if b.rows else "", b.expected, "; ".join(b.examples))
+        out.print(table)
+    out.print(f"{errors} errors, {len(breaches) - errors} warnings" if breaches else "[green]no breach[/] 未发现问题")
+    if errors:
+        raise typer.Exit(FAILURE)
+
+
+@ingest.command(
+    "hj212",
+    epilog=_examples(
+        "workbench ingest hj212 packets.txt --into store",
+        "workbench ingest hj212 *.txt --into store --map points.csv",
+    ),
+)
+def ingest_hj212(
+    files: Annotated[list[Path], typer.Argument(help="Files of packets.", exists=True, dir_okay=False)],
+    into: Annotated[Path, typer.Option("--into", help="Store to append to; created when absent.")],
+    mapping: Annotated[
+        Path | None, typer.Option("--map", help="CSV that maps MN and factor to point_id.", exists=True, dir_okay=False)
+    ] = None,
+) -> None:
+    """读入 HJ 212 报文。Append HJ 212 packets (2005, 2017, 2025) to a store; what cannot be read is set aside with its reason."""
+    from workbench.catalog.hj212 import ingest as ingest_files
+
+    _ingest_table(ingest_files(files, into=into, mapping=mapping))
+
+
+@listen.command(
+    "hj212",
+    epilog=_examples(
+        "workbench listen hj212 --port 9212 --into store",
+    ),
+)
+def listen_hj212(
+    into: Annotated[Path, typer.Option("--into", help="Store to append to; created when absent.")],
+    port: Annotated[int, typer.Option(help="TCP port.", min=1, max=65535)] = 9212,
+    address: Annotated[str, typer.Option(help="Address to listen on.")] = "0.0.0.0",  # noqa: S104 - data loggers call in from outside
+    mapping: Annotated[
+        Path | None, typer.Option("--map", help="CSV that maps MN and factor to point_id.", exists=True, dir_okay=False)
+    ] = None,
+) -> None:
+    """接收 HJ 212 报文。Listen for HJ 212 packets until interrupted, and append them to a store."""
+    from workbench.catalog.hj212 import listen as listen_on
+
+    listen_on(into=into, port=port, address=address, mapping=mapping)
+
+
+@app.command(
+    epilog=_examples(
+        "workbench runs",
+        "workbench runs --reports /data/reports",
+    )
+)
+def runs(reports: Reports = Path("reports")) -> None:
+    """列出各次迭代。List the iterations of a reports folder, newest first."""
+    from rich.table import Table
+
+    from workbench.governance import Registry
+    from workbench.pipeline.display import main_metrics
+
+    registry = Registry(reports)
+    found, set_aside = registry.runs()
+    champion = registry.champion() if found else None
+    table = Table("iteration", "finished", "author", "catalog", "period", "main metrics", box=None, pad_edge=False)
+    for r in found:
+        name = f"[bold]{r.id}[/]" + (" ★" if champion and champion.id == r.id else "")
+        shown = "\n".join(f"{m.name} {m.subject} {m}" for m in main_metrics(r.metrics)[:3])
+        table.add_row(name, r.record.finished_at, r.record.author, r.record.catalog, r.record.period.replace("T00:00:00", ""), shown)
+    out.print(table if found else f"no iteration in {reports}")
+    for sentence in set_aside:
+        err.print(f"[yellow]set aside[/] {sentence}")
+
+
+@app.command(
+    epilog=_examples(
+        "workbench models",
+    )
+)
+def models() -> None:
+    """列出模型卡。List the supervision models by their cards."""
+    from rich.table import Table
+
+    from workbench import models as registry
+
+    table = Table("model", "version", "title", "inputs", "kinds", "owner", box=None, pad_edge=False)
+    for name, card in registry.available().items():
+        table.add_row(
+            f"[bold]{name}[/]", card.version, f"{card.title.zh}\n{card.title.en}", ", ".join(card.inputs), ", ".join(card.kinds), card.owner
+        )
+    out.print(table)
+
+
+@app.command(
+    epilog=_examples(
+        "workbench promote reference-1a2b3c4d",
+        "workbench promote reference-1a2b3c4d --by '李四' --reason 'better at 70 leads, nothing worse'",
+    )
+)
+def promote(
+    iteration: Annotated[str, typer.Argument(help="Iteration to promote.")],
+    person: Annotated[str, typer.Option("--by", help="Who signs; not the author of the run. Without it the gates are only shown.")] = "",
+    reason: Annotated[str, typer.Option("--reason", help="Why.")] = "",
+    reports: Reports = Path("reports"),
+) -> None:
+    """签发。Hold an iteration against its gates and, signed by a second person, make it the champion."""
+    from workbench.pipeline.promotion import decide
+    from workbench.pipeline.promotion import promote as promote_run
+
+    decision = decide(reports, iteration)
+    colours = {"passed": "green", "failed": "red", "not_evaluated": "yellow"}
+    for r in decision.results:
+        out.print(f"[{colours[r.status]}]{r.status:>13}[/]  {r.gate}: {r.reason}")
+    if not decision.results:
+        out.print("[yellow]no gate[/]: the experiment declares none, so nothing can be promoted")
+    if person:
+        signed = promote_run(reports, decision, person, reason)
+        out.print(f"[green]promoted[/] {iteration}, signed by {signed.person} at {signed.signed_at}")
+    elif not decision.promotable:
+        raise typer.Exit(FAILURE)
+
+
+@audit.command(
+    "verify",
+    epilog=_examples(
+        "workbench audit verify",
+        "workbench audit verify --head 3f9a…",
+    ),
+)
+def audit_verify(
+    reports: Reports = Path("reports"),
+    head: Annotated[str, typer.Option("--head", help="A hash noted elsewhere that the log must contain.")] = "",
+) -> None:
+    """核验审计链。Verify the audit log offline; a changed, removed or added line is named."""
+    from workbench.pipeline.promotion import audit_log
+
+    log = audit_log(reports)
+    n = log.verify(head or None)
+    last = log.events()[-1].hash if n else "-"
+    out.print(f"[green]intact[/] {n} events; last hash {last}", soft_wrap=True, highlight=False)
+
+
+@app.command(
+    epilog=_examples(
+        "workbench bench --quick",
+        "workbench bench monitoring",
+    )
+)
+def bench(
+    names: Annotated[list[str] | None, typer.Argument(help="Benchmarks (default: all).")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Smaller sizes.")] = False,
+) -> None:
+    """性能与规模。Run the benchmarks of a checkout and write benchmarks/RESULTS.md."""
+    from workbench.pipeline.bench import run_benchmarks
+
+    failed = run_benchmarks(names or [], quick=quick, say=lambda text: out.print(text, soft_wrap=True, highlight=False, markup=False))
+    if failed:
+        raise typer.Exit(FAILURE)
+
+
+def _ingest_table(result: Any) -> None:
+    from rich.table import Table
+
+    table = Table("", "packets", box=None, pad_edge=False)
+    for name, count in result.rows():
+        table.add_row(name, f"{count:,}")
+    out.print(table)
+
+
+def print_error(error: WorkbenchError) -> None:
+    """Print what, got, allowed, where, next; nothing else."""
+    err.print(f"[bold red]错误 error[/]  {error.what}", highlight=False)
+    for name, value in error.payload().items():
+        if name != "what":
+            text = ", ".join(map(str, value)) if isinstance(value, (list, tuple, set, frozenset)) else str(value)
+            err.print(f"  [dim]{name:>8}[/]  ", end="")
+            err.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command line and exit with 0 (well), 1 (failure or breaches) or 2 (not understood).
+
+    Parameters
+    ----------
+    argv : list of str, optional
+        Arguments; default those of the process.
+    """
+    arguments = sys.argv[1:] if argv is None else argv
+    debug = "--debug" in arguments  # anywhere on the line
+    arguments = [a for a in arguments if a != "--debug"]
+    try:
+        app(args=arguments, prog_name="workbench")
+    except KeyboardInterrupt:
+        err.print("中断 interrupted; finished steps are kept: run the same command with --resume")
+        sys.exit(130)
+    except Exception as error:
+        known = sys.modules.get("workbench.contracts.errors")  # imported by whatever raised it; not before, for quick help
+        if debug or known is None or not isinstance(error, known.WorkbenchError):
+            raise
+        print_error(error)
+        sys.exit(USAGE if isinstance(error, known.ParameterError) else FAILURE)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""``index.html``: the one page of an iteration, for a manager and a reviewer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from workbench.contracts import Breach, Metric, RunRecord
+from workbench.pipeline.experiment import Experiment
+from workbench.pipeline.report.pages import stylesheet
+from workbench.pipeline.report.view import page_view
+from workbench.pipeline.step import write_text
+
+
+def write_index(
+    file: Path,
+    record: RunRecord,
+    experiment: Experiment,
+    tables: Mapping[str, pd.DataFrame],
+    metrics: Sequence[Metric],
+    catalog: Any,
+    warnings: Sequence[Breach] = (),
+) -> None:
+    """Write the page.
+
+    Parameters
+    ----------
+    tables : mapping
+        ``findings``, ``leads``, ``attributions``, ``conflicts``.
+    catalog : Catalog
+        For names and places of enterprises, inspections and cases; entries it lacks are left out of the page.
+    """
+    from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
+
+    source = files(__package__).joinpath("templates", "index.html.j2").read_text(encoding="utf-8")
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    page = environment.from_string(source).render(
+        css=Markup(stylesheet()),  # noqa: S704 - our own file
+        **page_view(record, experiment, tables, metrics, catalog, warnings),
+    )
+    write_text(file, page)

@@ -1,0 +1,119 @@
+"""Turns the results of an iteration into what ``index.html`` shows; no number is made here that is not in the files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from workbench.contracts import KIND_WORDS, Breach, Kind, Metric, RunRecord, Verdict
+from workbench.pipeline.experiment import Experiment
+from workbench.pipeline.report.charts import Curve, Stage, funnel, lead_map, precision_at_budget
+
+SHOWN_LEADS = 20
+_AT_BUDGET = re.compile(r"^precision@(\d+)$")
+QUEUE_WORDS = {"main": ("主队列", "main"), "silent": ("静默队列", "silent")}
+
+
+def page_view(
+    record: RunRecord,
+    experiment: Experiment,
+    tables: Mapping[str, pd.DataFrame],
+    metrics: Sequence[Metric],
+    catalog: Any,
+    warnings: Sequence[Breach],
+) -> dict[str, Any]:
+    """Return the template's variables."""
+    enterprises = _table(catalog, "enterprises")
+    leads = tables["leads"].sort_values("rank")
+    stages = funnel_stages(tables["findings"], leads, _table(catalog, "inspections"), _table(catalog, "cases"))
+    return {
+        "record": record,
+        "experiment": experiment,
+        "stages": stages,
+        "size": _size(catalog, enterprises),
+        "funnel": funnel(stages),
+        "precision": [(against, curves, precision_at_budget(curves)) for against, curves in precision_curves(metrics)],
+        "map": lead_map(enterprises, leads) if enterprises is not None else "",
+        "metrics": grouped_metrics(metrics),
+        "leads": _lead_rows(leads, enterprises),
+        "lead_count": len(leads),
+        "warnings": warnings,
+        "kinds": _kind_counts(tables["findings"], leads),
+        "abstained": int((tables["findings"]["verdict"] == Verdict.ABSTAIN.value).sum()),
+    }
+
+
+def funnel_stages(findings: pd.DataFrame, leads: pd.DataFrame, inspections: pd.DataFrame | None, cases: pd.DataFrame | None) -> list[Stage]:
+    """Return the counts from warnings to cases; None where the catalog has no inspections or cases."""
+    breaches = findings[findings["verdict"] == Verdict.BREACH.value]
+    silent = int((leads["queue"] == "silent").sum())
+    confirmed = closed = None
+    if inspections is not None:
+        found = inspections[inspections["finding"] == "violation"]
+        hit = leads.merge(found[["enterprise_id", "inspection_id", "period_start", "period_end"]], on="enterprise_id")
+        hit = hit[(hit["start"] <= hit["period_end"]) & (hit["end"] >= hit["period_start"])]
+        confirmed = hit["lead_id"].nunique()
+        if cases is not None:
+            closed = hit.loc[hit["inspection_id"].isin(cases["inspection_id"]), "lead_id"].nunique()
+    return [
+        Stage("模型预警", "warnings", len(breaches), f"{breaches['detector'].nunique()} 个检测器 detectors"),
+        Stage("涉及企业", "enterprises warned", breaches.loc[breaches["enterprise_id"] != "", "enterprise_id"].nunique()),
+        Stage("线索", "leads", len(leads), f"其中静默队列 {silent} silent"),
+        Stage("与既往查实重合", "met a confirmed inspection", confirmed),
+        Stage("其中已立案", "of which a case", closed),
+    ]
+
+
+def precision_curves(metrics: Sequence[Metric]) -> list[tuple[str, list[Curve]]]:
+    """Return precision at each budget by subject, one list per reference held against."""
+    found: dict[str, dict[str, list[tuple[int, Metric]]]] = {}
+    for m in metrics:
+        if (hit := _AT_BUDGET.match(m.name)) and m.value is not None:
+            found.setdefault(m.against, {}).setdefault(m.subject, []).append((int(hit[1]), m))
+    return [(against, [Curve(s, sorted(p, key=lambda x: x[0])) for s, p in subjects.items()]) for against, subjects in found.items()]
+
+
+def grouped_metrics(metrics: Sequence[Metric]) -> list[tuple[str, list[Metric]]]:
+    """Return the metrics by what they were held against, in the order in which they came."""
+    groups: dict[str, list[Metric]] = {}
+    for m in metrics:
+        groups.setdefault(m.against, []).append(m)
+    return list(groups.items())
+
+
+def _table(catalog: Any, entry: str) -> pd.DataFrame | None:
+    if catalog is None or not catalog.has(entry):
+        return None
+    frame: pd.DataFrame = catalog.table(entry)
+    return frame
+
+
+def _size(catalog: Any, enterprises: pd.DataFrame | None) -> list[tuple[str, str, int]]:
+    size = [] if enterprises is None else [("企业", "enterprises", len(enterprises))]
+    for entry, zh, en in (("points", "监测点", "points"), ("inspections", "检查", "inspections")):
+        frame = _table(catalog, entry)
+        if frame is not None:
+            size.append((zh, en, len(frame)))
+    return size
+
+
+def _lead_rows(leads: pd.DataFrame, enterprises: pd.DataFrame | None) -> list[dict[str, Any]]:
+    names = {} if enterprises is None else enterprises.set_index("enterprise_id")[["name", "street_town"]].to_dict("index")
+    rows = []
+    for lead in leads.head(SHOWN_LEADS).to_dict("records"):
+        who = names.get(lead["enterprise_id"], {"name": lead["enterprise_id"], "street_town": ""})
+        zh, en = KIND_WORDS[Kind(lead["kind"])]
+        queue_zh, queue_en = QUEUE_WORDS[lead["queue"]]
+        rows.append({**lead, **who, "kind_zh": zh, "kind_en": en, "queue_zh": queue_zh, "queue_en": queue_en})
+    return rows
+
+
+def _kind_counts(findings: pd.DataFrame, leads: pd.DataFrame) -> list[tuple[str, str, int, int]]:
+    breaches = findings[findings["verdict"] == Verdict.BREACH.value]["kind"].value_counts()
+    led = leads["kind"].value_counts()
+    return [
+        (*KIND_WORDS[k], int(breaches.get(k.value, 0)), int(led.get(k.value, 0))) for k in Kind if k.value in {*breaches.index, *led.index}
+    ]
