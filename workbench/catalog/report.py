@@ -96,14 +96,17 @@ class CheckReport:
 
     def tables(self) -> list[RenderableType]:
         """Return what to print, as rich renderables: the entries, then the faults of the file or the breaches."""
+        from rich import box
         from rich.table import Table
         from rich.text import Text
 
         out: list[RenderableType] = []
         if self.entries:
-            holds = Table(title=f"{self.name}: {self.period or 'no observations'}", title_justify="left")
-            for heading, justify in (("entry", "left"), ("holds", "left"), ("span", "left"), ("size", "right"), ("breaches", "right")):
-                holds.add_column(heading, justify="right" if justify == "right" else "left")
+            holds = Table(title=f"{self.name}: {self.period or 'no observations'}", title_justify="left", box=box.SIMPLE)
+            for heading in ("entry", "holds", "span", "size", "breaches"):
+                holds.add_column(
+                    heading, justify="right" if heading in ("size", "breaches") else "left", no_wrap=heading in ("entry", "size")
+                )
             for e in self.entries:
                 holds.add_row(e.entry, e.holds, e.span, _size(e.size_bytes), _counts(e))
             out.append(holds)
