@@ -1,0 +1,84 @@
+"""Random streams keyed by name, and the autocorrelated residuals of everything that fluctuates.
+
+A stream depends on the seed and its own name only, so that neither the order of work nor the size of a block
+changes a single value.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.signal import lfilter
+
+Floats = np.ndarray
+STEPS_PER_HOUR = 10
+
+
+def stream(seed: int, *names: object) -> np.random.Generator:
+    """Return the generator of the stream called ``names``."""
+    text = "\x1f".join(map(str, names))
+    key = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+    return np.random.default_rng(np.random.SeedSequence([seed, key]))
+
+
+def ar1(rng: np.random.Generator, n: int, tau: float, *, heavy: bool = False) -> Floats:
+    """Return a unit-variance AR(1) series of ``n`` steps with correlation time ``tau`` (steps); heavy: Student t, 5 df."""
+    a = float(np.exp(-1.0 / tau))
+    e = rng.standard_t(5, n) * np.sqrt(3 / 5) if heavy else rng.standard_normal(n)
+    e *= np.sqrt(1 - a * a)
+    start = rng.standard_normal()
+    out: Floats = lfilter([1.0], [1.0, -a], e, zi=[a * start])[0]
+    return out
+
+
+def lag(x: Floats, tau: float) -> Floats:
+    """Return ``x`` behind a first-order lag of ``tau`` steps, started in balance."""
+    a = float(np.exp(-1.0 / max(tau, 1e-9)))
+    out: Floats = lfilter([1 - a], [1.0, -a], x, zi=[a * x[0]])[0]
+    return out
+
+
+@dataclass(frozen=True)
+class Residuals:
+    """Where residuals come from: parametric, or blocks of real series where they were given.
+
+    Parameters
+    ----------
+    pools : mapping of str to array
+        Unit-variance hourly residual series by family (``stack``, ``power``, ``ambient``); an absent family is
+        parametric.
+    """
+
+    pools: dict[str, list[Floats]] = field(default_factory=dict)
+
+    def draw(self, rng: np.random.Generator, n: int, family: str) -> Floats:
+        """Return ``n`` six-minute steps of unit-variance residual of a family."""
+        fast = ar1(rng, n, 3.0)
+        pool = self.pools.get(family)
+        if not pool:
+            slow = ar1(rng, n, 60.0, heavy=True)
+            middle = ar1(rng, n, 14.0, heavy=True)
+            return 0.62 * slow + 0.62 * middle + 0.48 * fast
+        hours = _blocks(rng, pool, n // STEPS_PER_HOUR + 2)
+        base = np.interp(np.arange(n) / STEPS_PER_HOUR, np.arange(len(hours)), hours)
+        return 0.93 * base + 0.36 * fast
+
+
+def _blocks(rng: np.random.Generator, pool: list[Floats], hours: int) -> Floats:
+    """Return ``hours`` values glued from random blocks of one to three days, each end faded into the next over 3 h."""
+    out, filled, fade = np.empty(hours + 80), 0, np.array([0.25, 0.5, 0.75])
+    while filled < hours:
+        series = pool[int(rng.integers(len(pool)))]
+        size = int(rng.integers(24, 73))
+        first = int(rng.integers(0, len(series) - size))
+        block = series[first : first + size].copy()
+        if filled:
+            tail = out[filled - 3 : filled]
+            out[filled - 3 : filled] = tail * (1 - fade) + block[:3] * fade
+            block = block[3:]
+        take = min(len(block), len(out) - filled)
+        out[filled : filled + take] = block[:take]
+        filled += take
+    return out[:hours]
