@@ -39,7 +39,7 @@ def off_while_on(production: NDArray[np.int8], treatment: NDArray[np.int8], grac
         np.add.at(delta, edge, 1)
         np.add.at(delta, np.minimum(edge + grace_steps, len(production)), -1)
         off &= np.cumsum(delta)[:-1] == 0
-    return off
+    return np.asarray(off, bool)
 
 
 def idle_while_on(

@@ -213,8 +213,8 @@ def _band(share: NDArray[np.float64], mean: NDArray[np.float64], sd: NDArray[np.
     lower = share[a] / sd[a] * np.exp(-0.5 * ((x - mean[a]) / sd[a]) ** 2)
     upper = share[a + 1] / sd[a + 1] * np.exp(-0.5 * ((x - mean[a + 1]) / sd[a + 1]) ** 2)
     odds = upper / (lower + upper + 1e-300)
-    off = float(x[min(np.searchsorted(odds, 0.1), len(x) - 1)])
-    on = float(x[min(np.searchsorted(odds, 0.9), len(x) - 1)])
+    off = float(x[min(int(np.searchsorted(odds, 0.1)), len(x) - 1)])
+    on = float(x[min(int(np.searchsorted(odds, 0.9)), len(x) - 1)])
     if on - off < 0.04:  # a band narrower than a tenth of a bit of noise would chatter
         middle = 0.5 * (on + off)
         off, on = middle - 0.02, middle + 0.02
