@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -180,9 +180,9 @@ def ingest_hj212(
     ] = None,
 ) -> None:
     """读入 HJ 212 报文。Append HJ 212 packets (2005, 2017, 2025) to a store; what cannot be read is set aside with its reason."""
-    from workbench.catalog.hj212 import ingest as ingest_files
+    from workbench.catalog.hj212 import ingest_files, print_report
 
-    _ingest_table(ingest_files(files, into=into, mapping=mapping))
+    print_report(ingest_files(files, into, mapping=mapping), out)
 
 
 @listen.command(
@@ -201,8 +201,10 @@ def listen_hj212(
 ) -> None:
     """接收 HJ 212 报文。Listen for HJ 212 packets until interrupted, and append them to a store."""
     from workbench.catalog.hj212 import listen as listen_on
+    from workbench.catalog.hj212 import print_report
 
-    listen_on(into=into, port=port, address=address, mapping=mapping)
+    out.print(f"监听 listening on {address}:{port}; end with Ctrl-C")
+    print_report(listen_on(address, port, into, mapping=mapping), out)
 
 
 @app.command(
@@ -315,15 +317,6 @@ def bench(
     failed = run_benchmarks(names or [], quick=quick, say=lambda text: out.print(text, soft_wrap=True, highlight=False, markup=False))
     if failed:
         raise typer.Exit(FAILURE)
-
-
-def _ingest_table(result: Any) -> None:
-    from rich.table import Table
-
-    table = Table("", "packets", box=None, pad_edge=False)
-    for name, count in result.rows():
-        table.add_row(name, f"{count:,}")
-    out.print(table)
 
 
 def print_error(error: WorkbenchError) -> None:

@@ -97,6 +97,7 @@ def execute(
                 start_timeout=120,
                 autosave_cell_every=0,
                 on_cell=on_cell,
+                kernel_manager_class=_kernel_manager(),
             )
     except PapermillExecutionError as error:
         raise RunError(
@@ -118,6 +119,29 @@ def execute(
 
 def _headline(source: str) -> str:
     return next((line.strip() for line in source.splitlines() if line.strip()), "")[:120]
+
+
+def _kernel_manager() -> Any:
+    """Return a kernel manager with an encrypted channel where the libraries can do it, that does not wait long at the end.
+
+    A kernel whose libraries hold threads may not answer the request to end; all its cells are done by then.
+    """
+    import zmq
+    from jupyter_client.manager import AsyncKernelManager
+    from traitlets import default
+
+    class KernelManager(AsyncKernelManager):
+        """The usual one with other defaults."""
+
+        @default("shutdown_wait_time")
+        def _soon(self) -> float:
+            return 1.0
+
+        @default("transport_encryption")
+        def _encrypted(self) -> str:
+            return "auto" if zmq.has("curve") else "disabled"
+
+    return KernelManager
 
 
 def _register_engine() -> None:
@@ -149,7 +173,6 @@ def _own_kernel(scratch: Path, scheduler: str) -> Iterator[None]:
     spec = scratch / "kernels" / KERNEL / "kernel.json"
     spec.parent.mkdir(parents=True, exist_ok=True)
     argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--HistoryManager.enabled=False"]
-    # the encryption that ipykernel's own specification announces; without it the kernel's channel is in plain text
     secure = {"supported_encryption": ["curve"]}
     spec.write_text(json.dumps({"argv": argv, "display_name": "Python 3", "language": "python", "metadata": secure}), encoding="utf-8")
     wanted = {
