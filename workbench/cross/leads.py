@@ -9,12 +9,19 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from workbench.contracts import KIND_WORDS, Kind, ParameterError, Queue, result_frame, stable_id
-from workbench.cross.episodes import Episode, breaches, episodes
-from workbench.cross.kinds import articles, kind_row
-from workbench.cross.pooling import Pooled, pool
+from workbench.contracts import ParameterError, Queue, result_frame
+from workbench.cross.assemble import assemble, past_offsets
+from workbench.cross.calibration import Calibration, calibrate, labelled
+from workbench.cross.candidates import Candidate, from_episodes, silent, with_uncertainty
+from workbench.cross.conflicts import detect_conflicts
+from workbench.cross.episodes import breaches, episodes
+from workbench.cross.fusion import Fused, expert, fuse
+from workbench.cross.words import attributions, lead_row
 
 DEFAULT_BUDGETS = {"main": 70, "silent": 20}
+DRAWS = 8
+EXPLAINED = 1.5
+"""Leads explained channel by channel: this many times the budget."""
 
 
 def build_leads(
@@ -25,6 +32,7 @@ def build_leads(
     *,
     seed: int = 0,
     budgets: Mapping[str, int] | Sequence[int] | None = None,
+    draws: int = DRAWS,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Fuse findings and evidence into ranked leads.
 
@@ -43,6 +51,8 @@ def build_leads(
     budgets : mapping or sequence, optional
         ``{"main": 70, "silent": 20}``: reviews each queue may ask for; a sequence gives the main budgets and the
         silent quota keeps its default. Main leads beyond the budget are kept, ranked behind.
+    draws : int
+        Parameter draws behind each interval.
 
     Returns
     -------
@@ -54,19 +64,73 @@ def build_leads(
     ParameterError
         If a budget is negative or of an unknown queue.
     """
-    quota(budgets)
+    asked = quota(budgets)
     found = breaches(findings)
-    scored = [(e, pool(found.loc[list(e.rows)])) for e in episodes(found)]
-    names = (
-        dict(zip(enterprises["enterprise_id"], enterprises["name"], strict=True)) if enterprises is not None and len(enterprises) else {}
-    )
-    rows, parts = [], []
-    for episode, pooled in scored:
-        row = _lead(episode, pooled, found, names)
-        rows.append(row)
-        parts += _attributions(row["lead_id"], pooled, found)
+    _, ready = assemble(findings, found, evidence, enterprises)
+    offsets = past_offsets(inspections, ready.enterprises)
+    fused = fuse(ready, expert(ready, offsets))
+    return leads_of(fused, found, inspections, enterprises, asked, seed=seed, draws=draws)
+
+
+def leads_of(
+    fused: Fused,
+    found: pd.DataFrame,
+    inspections: pd.DataFrame | None,
+    enterprises: pd.DataFrame | None,
+    asked: Mapping[str, int],
+    *,
+    seed: int,
+    draws: int = DRAWS,
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Return leads, conflicts and attributions of fused evidence (see :func:`build_leads`)."""
+    offset_of = dict(zip(fused.evidence.enterprises, fused.reliability.offsets, strict=True))
+    candidates = from_episodes(episodes(found), found, fused, offsets=offset_of)
+    candidates += silent(fused, found, asked["silent"])
+    candidates = with_uncertainty(candidates, fused, draws, seed)
+    names = dict(zip(enterprises["enterprise_id"], enterprises["name"], strict=True)) if enterprises is not None else {}
+    maps = _calibrations(candidates, inspections)
+    rows = [
+        lead_row(c, fused, found, maps[c.episode.track], names.get(c.episode.enterprise_id, c.episode.enterprise_id)) for c in candidates
+    ]
     leads = ranked(pd.DataFrame(rows))
-    return result_frame("leads", leads), result_frame("conflicts"), result_frame("attributions", parts)
+    parts = _explained(leads, candidates, rows, maps, fused, found, asked)
+    return result_frame("leads", leads), detect_conflicts(fused), result_frame("attributions", parts)
+
+
+def _calibrations(candidates: list[Candidate], inspections: pd.DataFrame | None) -> dict[str, Calibration]:
+    """Return one recalibration per track, from the leads that were inspected."""
+    out = {}
+    for track in sorted({c.episode.track for c in candidates}):
+        mine = [c for c in candidates if c.episode.track == track and c.queue == Queue.MAIN]
+        spans = pd.DataFrame([{"enterprise_id": c.episode.enterprise_id, "start": c.episode.start, "end": c.episode.end} for c in mine])
+        at, label, weight = labelled(spans, inspections)
+        out[track] = calibrate(np.array([mine[i].logit for i in at]), label, weight)
+    return out
+
+
+def _explained(
+    leads: pd.DataFrame,
+    candidates: list[Candidate],
+    rows: list[dict[str, Any]],
+    maps: Mapping[str, Calibration],
+    fused: Fused,
+    found: pd.DataFrame,
+    asked: Mapping[str, int],
+) -> list[dict[str, Any]]:
+    """Return the attributions of the leads within reach of a review, and put their main evidence into their words."""
+    if not len(leads):
+        return []
+    by_id = {r["lead_id"]: c for r, c in zip(rows, candidates, strict=True)}
+    limit = int(EXPLAINED * sum(asked.values()))
+    within = leads[(leads["rank"] <= limit) | (leads["queue"] == Queue.SILENT.value)]
+    parts: list[dict[str, Any]] = []
+    for i, ident in zip(within.index, within["lead_id"], strict=True):
+        c = by_id[ident]
+        mine, zh, en = attributions(c, fused, found, maps[c.episode.track])
+        parts += mine
+        leads.at[i, "reason_zh"] = str(leads["reason_zh"].loc[i]) + zh
+        leads.at[i, "reason_en"] = str(leads["reason_en"].loc[i]) + en
+    return parts
 
 
 def quota(budgets: Mapping[str, int] | Sequence[int] | None) -> dict[str, int]:
@@ -94,54 +158,3 @@ def ranked(leads: pd.DataFrame) -> pd.DataFrame:
     out = leads.sort_values(["p_violation", "lead_id"], ascending=[False, True], kind="stable").reset_index(drop=True)
     out["rank"] = np.arange(1, len(out) + 1)
     return out
-
-
-def _lead(e: Episode, pooled: Pooled, found: pd.DataFrame, names: Mapping[str, str]) -> dict[str, Any]:
-    g = found.loc[list(e.rows)]
-    top = found.loc[pooled.parts[0][2]]
-    kind = Kind(str(top["kind"]))
-    p, low, high = pooled.interval()
-    rule = kind_row(kind)
-    outlets = sorted(set(g["outlet_id"].fillna("")) - {""})
-    start, end = e.start, max(e.end, e.start + pd.Timedelta(hours=1))
-    models = sorted(set(g["model"]))
-    zh, en = KIND_WORDS[kind]
-    name = names.get(e.enterprise_id, e.enterprise_id)
-    more_zh = f"另有{len(g) - 1}条发现，" if len(g) > 1 else ""
-    more_en = f"{len(g) - 1} more finding(s); " if len(g) > 1 else ""
-    return {
-        "lead_id": stable_id("L", e.enterprise_id, e.track, start.isoformat(), end.isoformat()),
-        "rank": 1,
-        "queue": Queue.MAIN.value,
-        "enterprise_id": e.enterprise_id,
-        "outlet_id": outlets[0] if len(outlets) == 1 else "",
-        "start": start,
-        "end": end,
-        "kind": kind.value,
-        "p_violation": p,
-        "p_low": low,
-        "p_high": high,
-        "reason_zh": f"{name}：疑似{zh}（线索，非结论）。{top['reason_zh']}；{more_zh}来自模型：{'、'.join(models)}",
-        "reason_en": f"{name}: possible {en} (a lead, not a finding of law). {top['reason_en']}; {more_en}models: {', '.join(models)}",
-        "innocent_alternative": f"{rule.innocent_zh} / {rule.innocent_en}",
-        "next_check": f"{rule.check_zh} / {rule.check_en}",
-        "findings": sorted(g["finding_id"]),
-        "articles": articles(kind, start),
-    }
-
-
-def _attributions(lead_id: str, pooled: Pooled, found: pd.DataFrame) -> list[dict[str, Any]]:
-    return [
-        {
-            "finding_id": lead_id,
-            "feature": f"{model}:{detector}",
-            "label_zh": f"{model} 模型的 {detector} 检测",
-            "label_en": f"detector {detector} of model {model}",
-            "unit": "1",
-            "value": float(found["p"].loc[row]),
-            "contribution": value,
-            "base": pooled.base,
-            "score": pooled.logit,
-        }
-        for model, detector, row, value in pooled.parts
-    ]

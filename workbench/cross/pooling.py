@@ -48,7 +48,7 @@ class Pooled:
         return float(mid), float(low), float(high)
 
 
-def pool(g: pd.DataFrame, *, base: float = BASE) -> Pooled:
+def pool(g: pd.DataFrame, *, base: float = BASE, offset: float = 0.0) -> Pooled:
     """Pool the findings of one episode.
 
     Parameters
@@ -57,8 +57,10 @@ def pool(g: pd.DataFrame, *, base: float = BASE) -> Pooled:
         Rows from :func:`workbench.cross.episodes.breaches`, with ``model``, ``detector`` and ``p``.
     base : float
         Prior probability of a violation.
+    offset : float
+        Log-odds of the enterprise's own past, added to the prior.
     """
-    prior = float(np.log(base / (1 - base)))
+    prior = float(np.log(base / (1 - base))) + offset
     ordered = g.sort_values(["p", "finding_id"], ascending=[False, True], kind="stable")
     p = ordered["p"].to_numpy(dtype=float)
     factor = np.log(p / (1 - p)) - prior

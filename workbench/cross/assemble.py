@@ -1,0 +1,65 @@
+"""Everything the models say, on one grid, ready to be fused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from workbench.contracts import Kind
+from workbench.cross.context import context_channels
+from workbench.cross.evidence import Evidence, merge
+from workbench.cross.finding_channels import finding_channels, mask_spoken
+from workbench.cross.roles import priors, roles
+from workbench.cross.severity import merge_graded
+from workbench.cross.states import MECHANISMS
+
+LONGEST_GRID = pd.Timedelta(days=3 * 366)
+
+
+def assemble(
+    findings: pd.DataFrame, found: pd.DataFrame, evidence: Sequence[xr.Dataset] | None, enterprises: pd.DataFrame | None
+) -> tuple[Evidence, Evidence]:
+    """Merge the models' channels and findings.
+
+    Returns
+    -------
+    raw : Evidence
+        The models' channels as they came, aligned: what the coverage report is about.
+    ready : Evidence
+        What is fused: graded roles merged to their worst, context added, findings as channels, levels a finding already
+        speaks for set aside, duty channels left out (they are not part of the physical state).
+    """
+    ids = sorted({*found["enterprise_id"], *([] if enterprises is None else enterprises["enterprise_id"])} - {""})
+    raw = merge(evidence or (), enterprises=ids, hours=None if evidence else span_of(found))
+    physical = Evidence(raw.enterprises, raw.hours, tuple(c for c in raw.channels if not (c.role and roles()[c.role].duty)))
+    models = sorted(set(findings["model"]))
+    spoken = physical.with_channels(*finding_channels(found, findings, physical))
+    ready = merge_graded(mask_spoken(spoken, models))
+    return raw, ready.with_channels(*context_channels(physical, enterprises))
+
+
+def span_of(found: pd.DataFrame) -> pd.DatetimeIndex | None:
+    """Return the hours that physical findings span (None where there are none)."""
+    g = found[found["kind"].isin([Kind(k) for k in MECHANISMS[:3]])]
+    if not len(g):
+        return None
+    start, end = g["start"].min().floor("h"), g["end"].max().ceil("h")
+    return pd.date_range(max(start, end - LONGEST_GRID), max(end, start + pd.Timedelta(hours=1)), freq="h")
+
+
+def past_offsets(inspections: pd.DataFrame | None, enterprises: np.ndarray) -> np.ndarray:
+    """Return each enterprise's log-odds from its inspected past: found in violation more, found clean a little less."""
+    out = np.zeros(len(enterprises))
+    if inspections is None or not len(inspections):
+        return out
+    p = priors().inspection
+    bad = inspections["finding"].eq("violation").groupby(inspections["enterprise_id"]).sum()
+    n = inspections.groupby("enterprise_id").size()
+    for i, e in enumerate(enterprises):
+        if e in n.index:
+            clean = min(3, int(n[e] - bad[e]))
+            out[i] = (p["past_violation"] if bad[e] else 0.0) + p["past_clean"] * clean
+    return out

@@ -1,0 +1,78 @@
+"""Recalibrate lead log-odds on inspected leads, shrunk hard towards no change: labels are few and chosen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import minimize
+
+from workbench.cross.roles import priors
+
+SLOPE_SD = 0.2
+SHIFT_SD = 0.6
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """``logit' = shift + slope · logit``; ``n`` inspected leads stood behind it."""
+
+    shift: float = 0.0
+    slope: float = 1.0
+    n: int = 0
+
+    def __call__(self, logit: np.ndarray | float) -> np.ndarray:
+        """Return recalibrated log-odds."""
+        return np.asarray(self.shift + self.slope * np.asarray(logit, dtype=float))
+
+
+def calibrate(logit: np.ndarray, label: np.ndarray, weight: np.ndarray) -> Calibration:
+    """Return the MAP recalibration.
+
+    Parameters
+    ----------
+    logit : float array, shape (lead,)
+    label : float array, shape (lead,)
+        1 the inspection of that span found a violation, 0 none.
+    weight : float array, shape (lead,)
+        Several leads of one inspection share its weight of one.
+
+    Notes
+    -----
+    An inspection misses (sensitivity) and finds other things (false positive rate) as ``priors.yml`` states; the
+    inspected are not the population, but conditional on the log-odds the outcome is taken as such.
+    """
+    if not len(logit):
+        return Calibration()
+    i = priors().inspection
+    se, fp = i["sensitivity"]["mean"], i["false_positive"]["mean"]
+
+    def loss(x: np.ndarray) -> float:
+        p = 1 / (1 + np.exp(-np.clip(x[0] + x[1] * logit, -30, 30)))
+        y = se * p + fp * (1 - p)
+        fit = weight @ (label * np.log(y) + (1 - label) * np.log(1 - y))
+        return float(-fit + 0.5 * (x[0] / SHIFT_SD) ** 2 + 0.5 * ((x[1] - 1) / SLOPE_SD) ** 2)
+
+    best = minimize(loss, np.array([0.0, 1.0]), method="L-BFGS-B", bounds=[(-3, 3), (0.3, 2.0)])
+    return Calibration(round(float(best.x[0]), 6), round(float(best.x[1]), 6), len(logit))
+
+
+def labelled(leads: pd.DataFrame, inspections: pd.DataFrame | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return (row numbers, labels, weights) of the leads whose span an inspection looked at."""
+    none = np.zeros(0, dtype=int), np.zeros(0), np.zeros(0)
+    if inspections is None or not len(inspections) or not len(leads):
+        return none
+    left = leads.reset_index(drop=True)[["enterprise_id", "start", "end"]].assign(row=np.arange(len(leads)))
+    right = inspections[["inspection_id", "enterprise_id", "period_start", "period_end", "finding"]]
+    both = left.merge(right, on="enterprise_id")
+    both = both[(both["start"] <= both["period_end"]) & (both["end"] >= both["period_start"])]
+    if not len(both):
+        return none
+    both["w"] = 1 / both.groupby("inspection_id")["row"].transform("size")
+    g = both.groupby("row")
+    return (
+        g["row"].first().to_numpy(),
+        g["finding"].agg(lambda f: float((f == "violation").any())).to_numpy(),
+        g["w"].sum().clip(upper=1).to_numpy(),
+    )

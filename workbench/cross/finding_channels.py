@@ -1,0 +1,156 @@
+"""Findings as hourly channels: a calibrated probability is evidence too, and counts once, however long its span."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+
+from workbench.contracts import NOT_INSTALLED, Kind, Outcome
+from workbench.cross.evidence import Channel, Evidence
+from workbench.cross.roles import priors
+from workbench.cross.states import MECHANISMS, N_REGIMES, space
+
+P_EDGES = (0.0, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 1.0)
+HOURS = (3.0, 6.0, 9.0, 12.0, 18.0, 24.0, 36.0, 48.0, 72.0, 96.0, 144.0, 216.0, 336.0, 504.0, 720.0)
+"""Classes of p_breach and of span length; a level is one of each, level 0 is silence."""
+SPELL = {
+    Kind.TREATMENT_OFF: "z_T",
+    Kind.EXCEEDANCE: "z_X",
+    Kind.FABRICATION: "monitor",
+    Kind.FALSE_REPORT: "declaration",
+}
+SOURCE = {Kind.TREATMENT_OFF: "power", Kind.EXCEEDANCE: "monitor", Kind.FABRICATION: "monitor", Kind.FALSE_REPORT: "declaration"}
+
+
+def levels() -> tuple[str, ...]:
+    """Return the names of the levels: ``silent`` and one per class of probability and length."""
+    p = [f"{a:g}–{b:g}" for a, b in pairwise(P_EDGES)]
+    return ("silent", *(f"p {x}, {h:g} h" for x in p for h in HOURS))
+
+
+def believed(p: np.ndarray) -> np.ndarray:
+    """Return the log-odds at which a model's calibrated probability is taken: shrunk towards the base of alerts."""
+    f = priors().findings
+    base = np.log(f["base"] / (1 - f["base"]))
+    return np.asarray(base + f["slope"] * (np.log(p / (1 - p)) - base))
+
+
+def table(kind: Kind) -> np.ndarray:
+    """Return the log Bayes factors per hour of every level, shape (level, regime).
+
+    A finding standing alone moves its mechanism from the prior share to the believed probability over its span;
+    silence of a model that could have spoken moves it down a little.
+    """
+    mids = np.array([0.5 * (a + b) for a, b in pairwise(P_EDGES)])
+    share = priors().spell(SPELL[kind]).share
+    gain = believed(mids) - np.log(share / (1 - share))
+    per_hour = np.concatenate([[-priors().findings["silence"] / 168.0], *[[g / h for h in HOURS] for g in gain]])
+    at_work = space().z_mechanism(kind.value)
+    return np.where(at_work[None, :], per_hour[:, None], 0.0)
+
+
+def finding_channels(found: pd.DataFrame, findings: pd.DataFrame, e: Evidence) -> tuple[Channel, ...]:
+    """Return one channel per model and physical kind.
+
+    Parameters
+    ----------
+    found : DataFrame
+        Breaches, from :func:`workbench.cross.episodes.breaches`.
+    findings : DataFrame
+        Everything the models returned; an enterprise a model never names is not covered by it (-1, not silence).
+    e : Evidence
+        Gives the grid, and which model's channels cover which enterprise.
+    """
+    out = []
+    n, hours = e.shape
+    if not hours:
+        return ()
+    row_of = {x: i for i, x in enumerate(e.enterprises)}
+    for model in sorted(set(findings["model"])):
+        covered = findings.loc[findings["model"] == model, "enterprise_id"].map(row_of).dropna().astype(int).to_numpy()
+        reach = np.zeros(n, dtype=bool)
+        reach[covered] = True
+        for c in e.channels:
+            if c.name.startswith(f"{model}_"):
+                reach |= (c.values >= 0).any(1)
+        for kind in (Kind(k) for k in MECHANISMS):
+            g = found[(found["model"] == model) & (found["kind"] == kind) & (found["outcome"].fillna("") != Outcome.FAULT)]
+            if not len(g):
+                continue
+            values = np.full((n, hours), NOT_INSTALLED, dtype=np.int8)
+            values[reach] = 0
+            _paint(values, g, row_of, e.hours)
+            out.append(
+                Channel(
+                    name=f"{model}_finding_{kind}",
+                    values=values,
+                    levels=levels(),
+                    role="",
+                    source=SOURCE[kind],
+                    group=f"finding:{model}:{kind}",
+                    alert=tuple(range(1, len(levels()))),
+                    support_hours=1.0,
+                    label_zh=f"模型 {model} 的发现",
+                    label_en=f"findings of model {model}",
+                    llr=table(kind),
+                )
+            )
+    return tuple(out)
+
+
+def _paint(values: np.ndarray, g: pd.DataFrame, row_of: dict[str, int], hours: pd.DatetimeIndex) -> None:
+    """Write each finding's level over its hours.
+
+    Where findings overlap the highest probability stands, one class higher per further detector that speaks (two at
+    most): detectors on the same data agree easily, so that the second adds something, and the tenth nothing.
+    """
+    first, hour = np.datetime64(hours[0]), np.timedelta64(1, "h")
+    start, end = g["start"].to_numpy(dtype="datetime64[ns]"), g["end"].to_numpy(dtype="datetime64[ns]")
+    length = np.maximum((end - start) / hour, 1.0)
+    p_class = np.clip(np.searchsorted(P_EDGES, g["p"].to_numpy(dtype=float), side="right") - 1, 0, len(P_EDGES) - 2)
+    h_class = np.abs(np.log(np.array(HOURS))[None, :] - np.log(length)[:, None]).argmin(1)
+    begin = np.floor((start - first) / hour).astype(int)
+    stop = np.maximum(np.ceil((end - first) / hour).astype(int), begin + 1)
+    voices = np.zeros(values.shape, dtype=np.int8)
+    detectors = g["detector"].to_numpy(dtype=object)
+    rows = [row_of.get(str(x), -1) for x in g["enterprise_id"]]
+    spoken: dict[tuple[int, str], np.ndarray] = {}
+    for i in np.lexsort((h_class, p_class)):
+        a, b = max(0, int(begin[i])), min(len(hours), int(stop[i]))
+        if rows[i] < 0 or b <= a:
+            continue
+        values[rows[i], a:b] = 1 + p_class[i] * len(HOURS) + h_class[i]
+        heard = spoken.setdefault((rows[i], str(detectors[i])), np.zeros(len(hours), dtype=bool))
+        heard[a:b] = True
+    for (row, _), heard in spoken.items():
+        voices[row] += heard
+    top = 1 + (len(P_EDGES) - 2) * len(HOURS)
+    for _ in range(2):
+        raised = (voices > 1) & (values > 0) & (values < top)
+        values[raised] += len(HOURS)
+        voices[raised] -= 1
+
+
+def mask_spoken(e: Evidence, models: list[str]) -> Evidence:
+    """Return ``e`` with alert levels set to -1 where a finding of the same model already speaks for them.
+
+    The finding carries the model's own calibration; counting the detector's level as well would count it twice.
+    """
+    spoken: dict[str, np.ndarray] = {}
+    for c in e.channels:
+        if c.llr is not None:
+            model = c.name.split("_finding_")[0]
+            spoken[model] = spoken.get(model, np.zeros(e.shape, dtype=bool)) | (c.values > 0)
+    out = []
+    for c in e.channels:
+        owner = next((m for m in sorted(models, key=len, reverse=True) if c.name.startswith(f"{m}_")), None)
+        if c.llr is None and owner in spoken and c.alert:
+            values = np.where(spoken[owner] & np.isin(c.values, c.alert), NOT_INSTALLED, c.values).astype(np.int8)
+            c = Channel(**{**c.__dict__, "values": values})
+        out.append(c)
+    return Evidence(e.enterprises, e.hours, tuple(out))
+
+
+__all__ = ["N_REGIMES", "finding_channels", "levels", "mask_spoken", "table"]
