@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import fsspec
 
-from workbench.contracts import CatalogError, threads
+from workbench.contracts import CatalogError, WorkbenchError, threads
 
 if TYPE_CHECKING:
     from workbench.catalog.view import Catalog
@@ -82,35 +82,45 @@ def entry_size(catalog: Catalog, entry: str) -> int | None:
 
 def entry_files(catalog: Catalog, entry: str) -> list[SourceFile]:
     """Return the files an entry reads, sorted by name; clips include the video files that their table names."""
-    reader = catalog.reader(entry)
-    data = next((a for a in (*reader.kwargs.get("args", ()), reader.kwargs.get("data")) if hasattr(a, "url")), None)
+    data = _data_of(catalog.reader(entry))
     found: list[SourceFile] = []
     if data is not None:
         urls = data.url if isinstance(data.url, list) else [data.url]
-        for url in urls:
-            found += _files_below(url, data.storage_options or {}, several=len(urls) > 1)
+        for i, url in enumerate(urls):
+            found += _files_below(url, data.storage_options or {}, f"{i:06d} " if len(urls) > 1 else "")
     if entry == "clips" and "://" not in catalog.path_of("x"):
-        try:
-            named = sorted(set(catalog.table(entry, ["path"])["path"]))
-            found += [_local(f"clip/{p}", Path(catalog.path_of(p))) for p in named]
-        except CatalogError:  # a path that leads elsewhere is a breach that check() reports
-            log.debug("clips of %s name files outside its folder", catalog.name)
+        found += _clip_files(catalog)
     return sorted(found, key=lambda f: f.name)
 
 
-def _files_below(url: str, options: dict[str, Any], *, several: bool) -> Iterator[SourceFile]:
+def _clip_files(catalog: Catalog) -> Iterator[SourceFile]:
+    try:
+        named = sorted(set(catalog.table("clips", ["path"])["path"]))
+    except WorkbenchError:  # an unusable table has no files; check() reports why
+        return
+    for path in named:
+        try:
+            yield _local(f"clip/{path}", Path(catalog.path_of(path)))
+        except CatalogError:  # it leads out of the folder: never opened
+            yield SourceFile(f"clip/{path}", path, None)
+
+
+def _data_of(reader: Any) -> Any:
+    return next((a for a in (*reader.kwargs.get("args", ()), reader.kwargs.get("data")) if hasattr(a, "url")), None)
+
+
+def _files_below(url: str, options: dict[str, Any], order: str) -> Iterator[SourceFile]:
     fs, root = fsspec.core.url_to_fs(url, **options)
     base = root.rstrip("/").rpartition("/")[2]
     if "file" in ((fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol):
-        top = Path(root)
+        top, prefix = Path(root), f"{order}{base}/" if order else ""
         if top.is_dir():
-            prefix = f"{base}/" if several else ""
             for folder, _, names in os.walk(top):
                 for name in names:
                     file = Path(folder) / name
                     yield _local(prefix + file.relative_to(top).as_posix(), file)
         else:
-            yield _local(base if several else "", top)
+            yield _local(prefix, top)
         return
     try:
         paths = fs.find(root) or [root]
@@ -118,7 +128,7 @@ def _files_below(url: str, options: dict[str, Any], *, several: bool) -> Iterato
         paths = [root]
     for path in paths:
         info = fs.info(path)
-        name = path[len(root) :].lstrip("/") or (base if several else "")
+        name = (f"{order}{base}/" if order else "") + path[len(root) :].lstrip("/")
         checksum = next((str(info[k]) for k in CHECKSUMS if info.get(k)), None)
         full = fs.unstrip_protocol(path)
         yield SourceFile(name, full, info.get("size"), checksum=checksum, storage_options=tuple(options.items()))
@@ -135,7 +145,9 @@ def _local(name: str, file: Path) -> SourceFile:
 def _entry_hash(catalog: Catalog, entry: str, files: list[SourceFile], digests: dict[str, str]) -> str:
     block, reader = catalog.description(entry), catalog.reader(entry)
     settings = {k: v for k, v in reader.kwargs.items() if k not in ("args", "data", "output_instance")}
-    said = json.dumps([block["reader"], settings], sort_keys=True, ensure_ascii=False, default=_plain)
+    data = _data_of(reader)
+    kind = None if data is None else [type(data).__name__, getattr(data, "root", None) or ""]
+    said = json.dumps([block["reader"], kind, settings], sort_keys=True, ensure_ascii=False, default=_plain)
     total = hashlib.blake2b(digest_size=16)
     total.update(said.encode())
     for f in files:
@@ -144,9 +156,7 @@ def _entry_hash(catalog: Catalog, entry: str, files: list[SourceFile], digests: 
 
 
 def _plain(value: Any) -> str:
-    if isinstance(value, (dt.date, dt.datetime)):
-        return value.isoformat()
-    raise TypeError(f"not a plain value: {type(value).__name__}")
+    return value.isoformat() if isinstance(value, (dt.date, dt.datetime)) else repr(value)
 
 
 def _digests(files: list[SourceFile], total: int, *, progress: bool) -> dict[str, str]:

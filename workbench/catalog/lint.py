@@ -61,7 +61,7 @@ def lint_catalog(path: str | os.PathLike[str] | CatalogDocument) -> list[Catalog
         If the file cannot be read at all, or is not YAML.
     """
     document = path if isinstance(path, CatalogDocument) else read_document(path)
-    if sum(1 for _ in _walk(document.values, ())) >= MAX_NODES:
+    if _unfolds_too_far(document.values):
         return [CatalogError("the catalog file unfolds to too many values", allowed=f"fewer than {MAX_NODES:,}", where=document.location)]
     found = document.duplicate_keys() + structure_issues(document)
     for rule in RULES:
@@ -91,12 +91,21 @@ def _line(issue: CatalogError) -> tuple[int, str]:
     return (int(tail) if tail.isdigit() else 0, issue.what)
 
 
-def _walk(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
-    """Yield every leaf with its path; stops after MAX_NODES (YAML aliases can unfold without end)."""
-    stack, count = [(path, value)], 0
-    while stack and count < MAX_NODES:
-        here, node = stack.pop()
+def _unfolds_too_far(value: Any) -> bool:
+    """Return whether a value has too many parts: a few YAML aliases can unfold without end."""
+    stack, count = [value], 0
+    while stack and count <= MAX_NODES:
+        node = stack.pop()
         count += 1
+        stack.extend(node.values() if isinstance(node, dict) else node if isinstance(node, list) else ())
+    return count > MAX_NODES
+
+
+def _walk(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
+    """Yield every leaf with its path."""
+    stack = [(path, value)]
+    while stack:
+        here, node = stack.pop()
         if isinstance(node, dict):
             stack.extend(((*here, k), v) for k, v in node.items())
             if not node:

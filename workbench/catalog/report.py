@@ -220,8 +220,8 @@ def _counts(e: EntrySummary) -> str:
 
 
 def _size(size: int | None) -> str:
-    if size is None:
-        return "?"
+    if not size:
+        return "?" if size is None else "in the file"
     value = float(size)
     for unit in ("B", "kB", "MB", "GB"):
         if value < 1000:

@@ -88,6 +88,11 @@ class Catalog:
         return dict(self._document.values["metadata"])
 
     @property
+    def parameters(self) -> dict[str, Any]:
+        """The value of each user parameter, for records."""
+        return dict(self._parameters)
+
+    @property
     def entries(self) -> list[str]:
         """Names of all entries: those of the contract in its order, then any others."""
         known = [n for n in (*TABLES, *CUBES) if n in self._aliases]
@@ -329,7 +334,9 @@ class Catalog:
                 f"the entry is not a {kind}", got=entry, where=self.location, next_step=f"ask for it as a {self.gives(entry)}"
             )
         try:
-            return self.reader(entry).read()
+            reader = self.reader(entry)
+            lazy = _lazily(reader.kwargs) if type(reader).__name__ == "XArrayDatasetReader" else {}
+            return reader.read(**lazy)
         except (CatalogError, ContractBreach):
             raise
         except Exception as error:  # readers fail in as many ways as there are formats
@@ -339,6 +346,19 @@ class Catalog:
                 where=self.location,
                 next_step="check the file it names, and the arguments of its reader",
             ) from error
+
+
+def _lazily(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return what keeps a Zarr store lazy, its metadata fresh and its marks whole numbers.
+
+    On this machine each array's own metadata is as quick to read as the consolidated copy, and never stale. The fill
+    value of a Zarr 2 array would be read as missing and turn marks into floats.
+    """
+    data = next(a for a in (*settings.get("args", ()), settings.get("data")) if hasattr(a, "url"))
+    wanted: dict[str, Any] = {"use_zarr_fill_value_as_mask": False} | ({} if "chunks" in settings else {"chunks": {}})
+    if "://" not in str(data.url) or str(data.url).startswith("file://"):
+        wanted["consolidated"] = False
+    return wanted
 
 
 def _refuse(entry: str, breaches: list[Breach], location: str) -> None:
