@@ -99,8 +99,8 @@ def choose_schemes(world: World, sites: list[Site]) -> dict[str, list[Scheme]]:
             fits = [m for m, r in rows.items() if r["needs"] in able and m not in taken]
             if not fits:
                 continue
-            least = min(used[m] for m in fits)
-            best = [m for m in fits if used[m] <= least]
+            turn = {m: (used[m] + 0.5) / float(rows[m]["share"]) for m in fits}  # a fair deck: the one most behind its share
+            best = [m for m in fits if turn[m] <= min(turn.values())]
             mechanism = best[int(rng.integers(len(best)))]
             used[mechanism] += 1
             quiet = bool(rows[mechanism]["quiet"]) and silent < number("behaviour.silent_share") * (total + 1)

@@ -137,8 +137,9 @@ def _register(rows: Rows, world: World, sites: list[Site], public: list[Station]
     for s in sites:
         rows["enterprises"].append(
             {
-                "enterprise_id": s.enterprise_id, "name": s.name, "industry": s.industry, "street_town": s.street, "lon": s.lon, "lat": s.lat,
-                "key_polluter": s.key_polluter, "permit_class": s.permit_class, "legal_person_id": s.legal_person_id, "operator": s.operator,
+                "enterprise_id": s.enterprise_id, "name": s.name, "industry": s.industry, "street_town": s.street, "lon": s.lon,
+                "lat": s.lat, "key_polluter": s.key_polluter, "permit_class": s.permit_class, "legal_person_id": s.legal_person_id,
+                "operator": s.operator,
             }
         )  # fmt: skip
         rows["outlets"] += [_outlet(o, s.enterprise_id) for o in s.outlets]

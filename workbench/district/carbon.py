@@ -71,4 +71,4 @@ def bed_of(site: Site, world: World, production: Production, episodes: list[Epis
 
 def slip(bed: Bed) -> np.ndarray:
     """Return the share of adsorption left (1 fresh, falling once the bed is over its capacity)."""
-    return np.asarray(1.0 - 0.8 / (1.0 + np.exp(-(bed.use - 1.35) / 0.12)))
+    return np.asarray(1.0 - 0.8 / (1.0 + np.exp(-(bed.use - 1.5) / 0.1)))

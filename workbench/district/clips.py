@@ -66,13 +66,13 @@ def render(clip: dict[str, Any], site: Site, world: World, file: Path) -> None:
     scene_rng = stream(world.seed, "scene", site.enterprise_id)  # one camera always looks at the same place
     back = _yard(scene_rng, clip["scene"]) if site.camera == "yard" else _stack(scene_rng)
     light = 0.62 + 0.38 * np.sin(np.pi * np.clip((clip["hour"] - 5) / 14, 0, 1))
-    writer = cv2.VideoWriter(str(file), cv2.VideoWriter_fourcc(*"mp4v"), FPS, (SIZE, SIZE))
+    writer = cv2.VideoWriter(str(file), cv2.VideoWriter.fourcc(*"mp4v"), FPS, (SIZE, SIZE))
     puffs = _Puffs(rng, clip)
     try:
         for _ in range(FRAMES):
             frame = puffs.draw(back.copy())
             frame = frame * light + rng.normal(0, 2.0, frame.shape)
-            shift = np.float32([[1, 0, rng.normal(0, 0.3)], [0, 1, rng.normal(0, 0.3)]])
+            shift = np.array([[1, 0, rng.normal(0, 0.3)], [0, 1, rng.normal(0, 0.3)]], np.float32)
             writer.write(cv2.warpAffine(np.clip(frame, 0, 255).astype(np.uint8), shift, (SIZE, SIZE), borderMode=cv2.BORDER_REPLICATE))
     finally:
         writer.release()

@@ -47,7 +47,7 @@ def after_start(on: np.ndarray, steps: int, rest: int) -> np.ndarray:
         before = stops[stops <= e]
         if e - (before[-1] if before.size else 0) >= rest:
             out[e : e + steps] = True
-    return out & on
+    return np.asarray(out & on)
 
 
 def true_emission(
@@ -122,7 +122,8 @@ def _reference(
     ref = held + (1.0 - out.service) * (untreated - held)
     if out.startup.any():
         ref = ref * np.where(out.startup, 1.0 + rng.uniform(0.4, 1.6), 1.0)
-    over = _overloaded(ref, limit, residual, production.on, episodes, outlet.medium, rng)
+    # only what comes near its limit in ordinary operation is worth saving on
+    over = ref if outlet.levels[name] < 0.2 * limit else _overloaded(ref, limit, residual, production.on, episodes, outlet.medium, rng)
     with np.errstate(divide="ignore", invalid="ignore"):
         saved = np.where(over > ref, np.clip(ref / over, 0.35, 1.0), 1.0)
     out.dose = saved if not out.dose.size else np.minimum(out.dose, saved)

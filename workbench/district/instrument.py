@@ -61,7 +61,7 @@ def analyse(point: Point, outlet: Outlet, truth: np.ndarray, world: World, work:
     since = np.arange(n) - np.maximum.accumulate(np.where(resets, np.arange(n), 0))
     pollutant = point.factor in outlet.factors
     if pollutant:
-        seen = seen * (1 + np.clip(rate * since / (7 * STEPS_PER_DAY), -0.4, 0.4))
+        seen = seen * (1 + np.clip(rate * since / (7 * STEPS_PER_DAY), -0.25, 0.25))
     seen = seen * (1 + draw(rng, "instrument.noise") * rng.standard_normal(n) * (1.0 if pollutant else 0.4))
     if pollutant and outlet.medium == "air":
         seen = np.where(work.purging, seen * draw(rng, "instrument.purge_dip"), seen)

@@ -23,7 +23,8 @@ Values = dict[str, np.ndarray]
 class Bout:
     """One bout of falsifying: steps, strength, whether it is meant to stay quiet, and the outlet it is done at.
 
-    ``over`` is the true reference concentration over the limit by factor, full length.
+    ``over`` is the true reference concentration over the limit by factor, full length; ``everything`` asks for all factors
+    (a cover for stopped treatment).
     """
 
     start: int
@@ -33,6 +34,7 @@ class Bout:
     ramped: bool
     outlet: Outlet
     over: dict[str, np.ndarray]
+    everything: bool = False
 
     @property
     def span(self) -> slice:
@@ -47,6 +49,8 @@ class Bout:
     def targets(self) -> list[str]:
         """Pollutants that matter: those nearest their limit; all when done at the data logger."""
         names = sorted(self.over, key=lambda f: -float(np.mean(self.over[f][self.span])))
+        if self.everything:
+            return names
         return names[:1] if self.silent else names[:2]
 
     def limit(self, factor: str, values: Values) -> np.ndarray:

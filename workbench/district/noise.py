@@ -14,6 +14,9 @@ from scipy.signal import lfilter
 
 Floats = np.ndarray
 STEPS_PER_HOUR = 10
+MEMORY = {"stack": (60.0, 14.0), "power": (50.0, 14.0), "ambient": (240.0, 40.0), "water": (120.0, 40.0)}
+"""Correlation times of the two slow components by family, in steps; stack: lag-1 of hourly means about .7 [C]."""
+VOLATILITY = 0.35
 
 
 def stream(seed: int, *names: object) -> np.random.Generator:
@@ -58,12 +61,12 @@ class Residuals:
         fast = ar1(rng, n, 3.0)
         pool = self.pools.get(family)
         if not pool:
-            slow = ar1(rng, n, 60.0, heavy=True)
-            middle = ar1(rng, n, 14.0, heavy=True)
-            return 0.62 * slow + 0.62 * middle + 0.48 * fast
+            slow, middle = (ar1(rng, n, tau, heavy=True) for tau in MEMORY.get(family, MEMORY["stack"]))
+            calm = np.exp(VOLATILITY * ar1(rng, n, 240.0) - VOLATILITY**2)  # quiet days and restless days: heavy tails
+            return np.asarray((0.62 * slow + 0.62 * middle) * calm + 0.48 * fast)
         hours = _blocks(rng, pool, n // STEPS_PER_HOUR + 2)
         base = np.interp(np.arange(n) / STEPS_PER_HOUR, np.arange(len(hours)), hours)
-        return 0.93 * base + 0.36 * fast
+        return np.asarray(0.93 * base + 0.36 * fast)
 
 
 def _blocks(rng: np.random.Generator, pool: list[Floats], hours: int) -> Floats:

@@ -197,7 +197,7 @@ def _reports(rows: Rows, result: SiteResult, world: World, rng: np.random.Genera
             due = b + pd.Timedelta(days=due_days)
             if due >= last or due < world.start - pd.Timedelta(days=60):
                 continue
-            submitted = b + pd.Timedelta(hours=float(rng.uniform(24, due_days * 24 - 1)))
+            submitted: Any = b + pd.Timedelta(hours=float(rng.uniform(24, due_days * 24 - 1)))
             if late and world.start <= due and due + pd.Timedelta(days=2) < world.at(world.steps):
                 submitted = due + pd.Timedelta(days=float(rng.uniform(2, 22)))
                 _truth(rows, world, late, "", site, due, submitted)

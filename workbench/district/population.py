@@ -132,7 +132,15 @@ def populate(world: World) -> list[Site]:
     deck = [c for c, w in zip(codes, weights / weights.sum(), strict=True) for _ in range(round(float(w) * n))]
     deck += [str(c) for c in rng.choice(codes, max(0, n - len(deck)), p=weights / weights.sum())]
     order = rng.permutation(len(deck))[:n]
-    return [_site(world, i, deck[int(j)]) for i, j in enumerate(order)]
+    sites = [_site(world, i, deck[int(j)]) for i, j in enumerate(order)]
+    return _fitting(sites, world) if world.scale.points else sites
+
+
+def _fitting(sites: list[Site], world: World) -> list[Site]:
+    """Return the first enterprises whose points leave room for the public stations in the wanted total."""
+    room = world.scale.points - 4 * (world.scale.ambient + world.scale.surface_water)
+    total = np.cumsum([sum(p.system != "video" for p in s.points) for s in sites])
+    return sites[: int(np.searchsorted(total, room, side="right"))]
 
 
 def _site(world: World, i: int, industry: str) -> Site:
@@ -208,13 +216,10 @@ def _outlets(site: Site, rng: np.random.Generator) -> None:
     if site.water is not None and rng.random() < 0.4:
         site.storm = place("YS001", "water", "stormwater")
         site.storm.receiving = "双河"
-    if row["carbon"]:
-        o = site.air
-        if o is None:
-            return
-        site.carbon_flow = o.flow
+    if row["carbon"] and site.air is not None:
+        site.carbon_flow = site.air.flow
         # sized so that the carbon lasts two to six weeks at the design inlet
-        inlet = float(o.spec["factors"]["a24088"]["limit"]) * 1.6
+        inlet = float(site.air.spec["factors"]["a24088"]["limit"]) * 1.6
         days = float(rng.uniform(14, 45))
         hours = {"day": 9, "two": 16, "night": 11, "continuous": 23}[row["shift"]]
         site.carbon_kg = round(inlet * 1e-6 * site.carbon_flow * hours * days / number("treatment.carbon_capacity_share"), -1) + 50.0

@@ -102,6 +102,12 @@ def _discharge(result: SiteResult, outlet: Outlet, true: Emission) -> None:
         result.discharges[outlet.outlet_id, f] = Discharge(float(row["limit"]), per_day(true.conc[f] * true.flow * scale), hour)
 
 
+def _until(e: Episode, name: str, world: World) -> int:
+    """Return the end of a falsification: a cover stays until what it hides has washed out."""
+    tail = 0 if name != e.scheme.cover else (40 if e.scheme.medium == "water" else 6)
+    return min(e.end + tail, world.steps)
+
+
 def _falsified(result: SiteResult, outlet: Outlet) -> list[tuple[Episode, str]]:
     return [
         (e, name)
@@ -135,7 +141,8 @@ def _monitor(result: SiteResult, outlet: Outlet, world: World, production: Produ
     overwritten = np.zeros(world.steps, bool)
     lies: list[tuple[int, int, int]] = []
     for e, name in _falsified(result, outlet):
-        bout = Bout(e.start, e.end, e.strength, e.scheme.silent, e.ramped, outlet, over)
+        covers = name == e.scheme.cover
+        bout = Bout(e.start, _until(e, name, world), e.strength, e.scheme.silent, e.ramped and not covers, outlet, over, covers)
         FALSIFY[name](seen, bout, rng)
         if name in AT_LOGGER:
             overwritten[bout.span] = True
@@ -281,7 +288,9 @@ def _transmission(result: SiteResult, world: World) -> None:
     for _ in range(int(rng.poisson(draw(rng, "oddities.outage_per_month") * world.days / 30))):
         a = int(rng.integers(0, world.steps))
         spans.append((a, a + int(rng.gamma(1.5, 18)) + 2, str(rng.choice(["", "", "cems", "power", "wastewater"]))))
-    result.oddities += ["outage"] * len(spans)
+    # the last days of some come in late and are not there yet
+    behind = int(rng.integers(1, 4)) * STEPS_PER_DAY if rng.random() < number("oddities.late_files_share") else 0
+    result.oddities += ["outage"] * len(spans) + ["late_files"] * (behind > 0)
     for p in site.points:
         if p.point_id not in result.series:
             continue
@@ -296,6 +305,8 @@ def _transmission(result: SiteResult, world: World) -> None:
                     a = day * STEPS_PER_DAY + 20
                     value[a : a + 6] = value[a]
                 result.oddities.append("night_hold")
+        if behind:
+            value[-behind:], mark[-behind:] = np.nan, Mark.NONE
         single = np.flatnonzero(rng.random(world.steps) < 0.002)
         value[single], mark[single] = np.nan, Mark.NONE
         for a, b, system in spans:
@@ -329,7 +340,7 @@ def _truth(result: SiteResult, world: World) -> None:
                     "outlet_id": outlet.outlet_id if outlet is not None else "",
                     "point_id": "",
                     "start": world.at(e.start),
-                    "end": world.at(e.end),
+                    "end": world.at(_until(e, name, world)),
                     "kind": rows[name]["kind"],
                     "mechanism": name,
                     "silent_by_design": s.silent,
