@@ -114,28 +114,29 @@ def serve(
     port: Annotated[int, typer.Option(help="Port.", min=1, max=65535)] = 5006,
     address: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     show: Annotated[bool, typer.Option("--show/--no-show", help="Open a browser.")] = False,
+    catalog: Annotated[str, typer.Option("--catalog", help="Catalog to open instead of the one each report names.")] = "",
+    users: Annotated[Path | None, typer.Option("--users", help="File of users; needed for any address but this machine's.")] = None,
+    origins: Annotated[list[str] | None, typer.Option("--origin", help="Further HOST:PORT under which browsers reach it.")] = None,
 ) -> None:
     """打开界面。Serve the apps over the reports."""
     from workbench.apps import serve as serve_apps
 
-    serve_apps(reports=reports, port=port, address=address, show=show)
+    serve_apps(reports, port, address, show, catalog=catalog, users=users, origins=origins or [])
 
 
 @app.command(
     epilog=_examples("workbench generate --scale small --seed 7 districts/small", "workbench generate --scale full --seed 1 districts/full")
 )
 def generate(
-    folder: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write; must not exist yet.")],
+    folder: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write; a district already there is replaced.")],
     scale: Annotated[Scale, typer.Option(help="Size.")] = Scale.SMALL,
     seed: Annotated[int, typer.Option(help="Seed.", min=0)] = 0,
+    residuals: Annotated[Path | None, typer.Option(help="Folder of real series to draw noise from (default: parametric).")] = None,
 ) -> None:
     """生成模拟区。Write a simulated district as a catalog, with its hidden truth beside it."""
-    from workbench.contracts import ParameterError
     from workbench.district import generate as generate_district
 
-    if folder.exists() and any(folder.iterdir()):
-        raise ParameterError("the folder is not empty", got=str(folder), allowed="a new or empty folder", next_step="name another one")
-    file = generate_district(folder, scale=scale.value, seed=seed, progress=True)
+    file = generate_district(folder, scale=scale.value, seed=seed, progress=True, residuals=residuals)
     out.print(f"catalog  [bold]{file}[/]", soft_wrap=True)
 
 

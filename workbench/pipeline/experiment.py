@@ -19,7 +19,7 @@ from workbench.governance import Gate
 FILE = "experiment.yml"
 RESERVED = frozenset({"catalog", "period", "out", "upstream", "seed", "scheduler"})
 """Notebook parameters that the pipeline fills itself."""
-SHARED = ("period", "seed", "budgets", "silent_quota")
+SHARED = ("period", "seed", "budgets", "silent_quota", "held_out")
 """Experiment fields that every notebook declaring a parameter of that name receives."""
 
 
@@ -46,6 +46,8 @@ class Experiment(BaseModel):
         Review budgets (number of leads that can be looked at), unit: leads.
     silent_quota : int
         Reviews reserved for the silent queue, unit: leads.
+    held_out : float
+        Share of the decided inspections, the latest ones, that no step may learn from; they then measure honestly.
     gates : list of Gate
         What a challenger must meet before it can be promoted.
     """
@@ -62,6 +64,7 @@ class Experiment(BaseModel):
     parameters: dict[str, dict[str, Any]] = Field(default_factory=dict)
     budgets: list[int] = Field(default_factory=lambda: [20, 70], min_length=1)
     silent_quota: int = Field(default=20, ge=0)
+    held_out: float = Field(default=0.0, ge=0, lt=1)
     gates: list[Gate] = Field(default_factory=list)
 
     @field_validator("period")

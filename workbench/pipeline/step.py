@@ -31,6 +31,7 @@ from workbench.contracts import (
     result_frame,
 )
 from workbench.pipeline.executor import SCHEDULER_VARIABLE, connect
+from workbench.pipeline.hidden_truth import truth_beside
 
 EVIDENCE = "evidence.zarr"
 METRICS = "metrics.json"
@@ -58,6 +59,8 @@ class Step:
         ``{"rule.threshold": value}`` for the models.
     threads : int
         Worker threads set for numba, BLAS, Arrow, LightGBM and dask.
+    held_out : float
+        Share of the decided inspections, the latest ones, that no model may see (0: all may be seen).
     """
 
     catalog: Any
@@ -67,6 +70,7 @@ class Step:
     seed: int
     overrides: dict[str, float]
     threads: int
+    held_out: float = 0.0
     written: list[str] = field(default_factory=list)
 
     @classmethod
@@ -78,6 +82,7 @@ class Step:
         upstream: str = "",
         seed: int = 0,
         overrides: Mapping[str, float] | None = None,
+        held_out: float = 0.0,
     ) -> Step:
         """Open the catalog, limit threads, connect to the Dask cluster if one was named; return the step.
 
@@ -102,7 +107,30 @@ class Step:
             seed=seed,
             overrides=dict(overrides or {}),
             threads=threads,
+            held_out=held_out,
         )
+
+    def labels(self) -> pd.DataFrame:
+        """Return the inspections that models may learn from: decided before :attr:`labels_end`."""
+        labels: pd.DataFrame = self.catalog.labels(self.labels_end)
+        return labels
+
+    @property
+    def labels_end(self) -> pd.Timestamp | None:
+        """Day from which decisions are held out; None: nothing is held out.
+
+        A split by decision day, as in use: what is decided later was not known.
+        """
+        decided = self.catalog.labels()["decided_on"].sort_values()
+        if not self.held_out or decided.empty:
+            return None
+        first = decided.iloc[min(len(decided) - 1, round(len(decided) * (1 - self.held_out)))]
+        return pd.Timestamp(first).normalize()
+
+    @property
+    def truth_file(self) -> Path | None:
+        """Truth of a simulated district, for ``workbench.evaluation`` only; None for real ones."""
+        return truth_beside(self.catalog.location)
 
     def findings(self) -> pd.DataFrame:
         """Return the findings of all earlier steps (contract table ``findings``; empty where there are none)."""
