@@ -1,0 +1,198 @@
+"""The dossier of one enterprise: its permit beside everything that can be held against it.
+
+A table that the catalog does not have is ``None``: a rule that needs it is then not evaluable. A table that is
+there and holds no row for this enterprise is empty: for a duty to file, that is the breach.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from workbench.contracts import Ruling
+from workbench.models.permit.accounting import Masses
+from workbench.models.permit.calendars import report_span
+from workbench.models.permit.hourly import Grid
+from workbench.models.permit.results import RuleResult
+
+
+@dataclass(frozen=True)
+class Series:
+    """Hourly series of one outlet and factor.
+
+    Parameters
+    ----------
+    point_id : str
+        Monitor point of the concentration.
+    measured : float32 array, shape (hour,)
+        Concentration as measured, mg/m³ or mg/L; NaN: not enough valid values in the hour.
+    compared : float32 array, shape (hour,)
+        The figure that is held against the limit: at reference oxygen where the outlet has one.
+    flow : float32 array or None
+        m³/h; None where the outlet has no flow meter.
+    """
+
+    point_id: str
+    measured: np.ndarray
+    compared: np.ndarray
+    flow: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Power:
+    """Hourly state of one electricity meter: share of the hour it ran, NaN: nothing arrived."""
+
+    point_id: str
+    role: str
+    running: np.ndarray
+
+
+@dataclass(frozen=True)
+class Coefficient:
+    """An emission coefficient: kg generated per tonne of product, removal η, running share k, and its log error."""
+
+    generated: float
+    removal: float
+    running: float
+    sigma: float
+    source: str
+
+
+@dataclass(frozen=True)
+class Cap:
+    """A cap on the hours that may be marked with these kinds in a calendar year."""
+
+    kinds: tuple[str, ...]
+    hours: float
+    basis: str
+
+
+@dataclass(frozen=True)
+class Dossier:
+    """Everything about one enterprise that the rules may read.
+
+    Parameters
+    ----------
+    enterprise : mapping
+        Row of ``enterprises``.
+    permit : mapping or None
+        Row of ``permits``; None where none is on file.
+    grid : Grid
+        Hours under review.
+    series, masses : mapping of (outlet_id, factor)
+        Hourly concentration, and the running sums of its mass where the outlet has a flow meter.
+    accounting : mapping of str to float
+        Keyword numbers of :func:`~workbench.models.permit.accounting.measured_mass`.
+    flow_share : mapping of outlet_id to float32 array, shape (hour,)
+        Flow as a share of the outlet's own high flow.
+    zone_outage : bool array or None
+        Hours in which the telemetry of the whole district was silent.
+    as_of : mapping of str to Timestamp
+        Until when each table is known to be complete; what falls due later is not yet evaluable.
+    from_when : mapping of str to Timestamp
+        From when each table is known to be complete.
+    """
+
+    enterprise: Mapping[str, Any]
+    grid: Grid
+    permit: Mapping[str, Any] | None = None
+    permits_known: bool = True
+    limits: pd.DataFrame | None = None
+    duties: pd.DataFrame | None = None
+    outlets: pd.DataFrame = field(default_factory=pd.DataFrame)
+    samples: pd.DataFrame | None = None
+    reports: pd.DataFrame | None = None
+    items: pd.DataFrame | None = None
+    ledger: pd.DataFrame | None = None
+    marks: pd.DataFrame | None = None
+    tax: pd.DataFrame | None = None
+    permit_outlets: pd.DataFrame | None = None
+    permit_materials: pd.DataFrame | None = None
+    series: Mapping[tuple[str, str], Series] = field(default_factory=dict)
+    power: tuple[Power, ...] = ()
+    flow_share: Mapping[str, np.ndarray] = field(default_factory=dict)
+    zone_outage: np.ndarray | None = None
+    masses: Mapping[tuple[str, str], Masses] = field(default_factory=dict)
+    accounting: Mapping[str, float] = field(default_factory=dict)
+    coefficients: Mapping[tuple[str, str], Coefficient] = field(default_factory=dict)
+    caps: tuple[Cap, ...] = ()
+    as_of: Mapping[str, pd.Timestamp] = field(default_factory=dict)
+    from_when: Mapping[str, pd.Timestamp] = field(default_factory=dict)
+
+    @cached_property
+    def _marked(self) -> dict[tuple[str, str], np.ndarray]:
+        if self.marks is None or not len(self.marks):
+            return {}
+        groups = self.marks.groupby(["outlet_id", "kind"], sort=False)
+        return {(str(o), str(k)): self.grid.mask(g["start"], g["end"]) for (o, k), g in groups}
+
+    @property
+    def enterprise_id(self) -> str:
+        """Identifier of the enterprise."""
+        return str(self.enterprise["enterprise_id"])
+
+    @property
+    def permit_id(self) -> str:
+        """Identifier of its permit; empty where none is on file."""
+        return str(self.permit["permit_id"]) if self.permit is not None else ""
+
+    def until(self, table: str) -> pd.Timestamp:
+        """Return until when a table is complete (the end of the review where not said otherwise)."""
+        return self.as_of.get(table, self.grid.end)
+
+    def since(self, table: str) -> pd.Timestamp:
+        """Return from when a table is complete (the start of the review where not said otherwise)."""
+        return self.from_when.get(table, self.grid.start)
+
+    def mark_hours(self, outlet_id: str, kinds: tuple[str, ...]) -> np.ndarray:
+        """Return the hours of an outlet touched by marks of these kinds, bool of shape (hour,)."""
+        out = np.zeros(self.grid.n, bool)
+        for kind in kinds:
+            if (outlet_id, kind) in self._marked:
+                out |= self._marked[outlet_id, kind]
+        return out
+
+    def subtracted(self, outlet_id: str, kinds: tuple[str, ...]) -> tuple[tuple[str, float], ...]:
+        """Return the marked hours of an outlet by kind, for the record."""
+        hours = ((k, float(self._marked[outlet_id, k].sum())) for k in kinds if (outlet_id, k) in self._marked)
+        return tuple((k, h) for k, h in hours if h > 0)
+
+    def say(self, rule: str, ruling: Ruling, zh: str, en: str, **more: Any) -> RuleResult:
+        """Return a result of this dossier; the span is the whole review where not given."""
+        more = {"start": self.grid.start, "end": self.grid.end, **more}
+        return RuleResult(
+            rule=rule, ruling=ruling, enterprise_id=self.enterprise_id, permit_id=self.permit_id, reason_zh=zh, reason_en=en, **more
+        )
+
+    def cannot(self, rule: str, zh: str, en: str, **more: Any) -> list[RuleResult]:
+        """Return one ``not evaluable`` result with its reason."""
+        return [self.say(rule, Ruling.NOT_EVALUABLE, f"无法评估：{zh}。", f"Not evaluable: {en}.", **more)]
+
+    @cached_property
+    def declared_items(self) -> pd.DataFrame:
+        """Items of submitted reports with their span and hour indices (``start, end, lo, hi``), sorted; may be empty."""
+        if self.items is None or self.reports is None or not len(self.items) or not len(self.reports):
+            return pd.DataFrame()
+        handed = self.reports["submitted_at"]
+        reports = self.reports[handed.notna() & (handed <= self.until("execution_reports"))]
+        at = pd.Index(reports["report_id"]).get_indexer(pd.Index(self.items["report_id"]))
+        joined = self.items[at >= 0].reset_index(drop=True)
+        for column in ("period_start", "period_end"):
+            joined[column] = reports[column].to_numpy()[at[at >= 0]]
+        joined["start"], joined["end"] = joined["period_start"], report_span(joined["period_start"], joined["period_end"])
+        joined["lo"], joined["hi"] = (np.round(self.grid.index(joined[c])).astype(int) for c in ("start", "end"))
+        ordered: pd.DataFrame = joined.sort_values(["outlet_id", "factor", "start"], kind="stable")
+        return ordered
+
+    def without(self, **fields: Any) -> Dossier:
+        """Return a copy with some fields replaced (``None``: the source is absent)."""
+        return replace(self, **fields)
+
+
+LAWFUL_KINDS = ("stopped", "startup", "shutdown", "calibration", "maintenance", "fault")
+"""Kinds of marks whose hours are not held against the concentration limit."""

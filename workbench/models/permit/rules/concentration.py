@@ -1,0 +1,207 @@
+"""R3: hourly and daily concentration within the permitted one, less lawfully marked hours; manual samples too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from workbench.contracts import Ruling
+from workbench.models.permit.dossier import LAWFUL_KINDS, Dossier, Series
+from workbench.models.permit.hourly import runs
+from workbench.models.permit.results import RuleResult, records
+
+
+def hourly_concentration_over_permitted(d: Dossier, *, join_h: float, tolerance: float) -> list[RuleResult]:
+    """A valid, unmarked hourly mean lies above the permitted hourly concentration."""
+    name = "hourly_concentration_over_permitted"
+    results: list[RuleResult] = []
+    for row in _limits(d, "hour"):
+        s = d.series.get((row["outlet_id"], row["factor"]))
+        facts = _facts(d, row, s)
+        if s is None:
+            results += d.cannot(name, "没有该因子的自动监测数据", "no automatic data for this factor", **facts)
+            continue
+        marked = d.mark_hours(row["outlet_id"], LAWFUL_KINDS)
+        verdict = hour_rulings(s.compared, marked, row["limit"])
+        if not (verdict >= 0).any():
+            results += d.cannot(name, "没有可评价的小时均值", "no hour could be evaluated", **facts)
+            continue
+        over = verdict == 1
+        near = _near(marked, hours=2)
+        if not over.any():
+            worst = float(np.nanmax(np.where(verdict >= 0, s.compared, np.nan)))
+            zh = f"{int((verdict >= 0).sum())}个有效小时均不超过{row['limit']:g} {facts['unit']}，最高{worst:.3g}。"
+            en = f"All {int((verdict >= 0).sum())} valid hours within {row['limit']:g} {facts['unit']}; highest {worst:.3g}."
+            results.append(d.say(name, Ruling.COMPLIANT, zh, en, value=worst, **facts))
+            continue
+        for a, b in runs(over, join=int(join_h)):
+            part = s.compared[a:b][over[a:b]].astype(float)
+            worst, n = float(part.max()), int(part.size)
+            limit, times = f"{row['limit']:g} {facts['unit']}", _times(worst, row["limit"])
+            zh = f"{n}个小时均值超过许可{limit}，最高{worst:.4g}（{times}倍），已扣除合法标记时段。"
+            en = f"{n} hourly means over the permitted {limit}, highest {worst:.4g} ({times}×); lawfully marked hours left out."
+            strength = _strength(part / max(row["limit"], 1e-9), tolerance, near[a:b][over[a:b]])
+            span = {"start": _time(d, a), "end": _time(d, b)}
+            results.append(d.say(name, Ruling.VIOLATED, zh, en, value=worst, strength=strength, **{**facts, **span}))
+    return results or d.cannot(name, "许可证没有小时浓度限值", "the permit holds no hourly limit", permit_field="permit_limits.limit")
+
+
+def daily_concentration_over_permitted(d: Dossier, *, hours_needed: float, tolerance: float) -> list[RuleResult]:
+    """A daily mean lies above the permitted daily concentration, however marked hours are counted."""
+    name = "daily_concentration_over_permitted"
+    results: list[RuleResult] = []
+    for row in _limits(d, "day"):
+        s = d.series.get((row["outlet_id"], row["factor"]))
+        facts = _facts(d, row, s)
+        if s is None:
+            results += d.cannot(name, "没有该因子的自动监测数据", "no automatic data for this factor", **facts)
+            continue
+        first, daily = daily_means(d, s, row["outlet_id"], int(hours_needed), by_flow=row["factor"].startswith("w"))
+        if not np.isfinite(daily).any():
+            zh = f"没有满{hours_needed:.0f}个有效小时的日"
+            results += d.cannot(name, zh, f"no day has {hours_needed:.0f} valid hours", **facts)
+            continue
+        over = daily > row["limit"]  # NaN compares false
+        if not over.any():
+            worst, n = float(np.nanmax(daily)), int(np.isfinite(daily).sum())
+            zh = f"{n}个有效日均值均不超过{row['limit']:g} {facts['unit']}，最高{worst:.3g}。"
+            en = f"All {n} valid daily means within {row['limit']:g} {facts['unit']}; highest {worst:.3g}."
+            results.append(d.say(name, Ruling.COMPLIANT, zh, en, value=worst, **facts))
+            continue
+        for a, b in runs(over, join=1):
+            part = daily[a:b][over[a:b]]
+            worst, n = float(part.max()), int(part.size)
+            limit, times = f"{row['limit']:g} {facts['unit']}", _times(worst, row["limit"])
+            zh = f"{n}个日均值超过许可{limit}，最高{worst:.4g}（{times}倍）。"
+            en = f"{n} daily means over the permitted {limit}, highest {worst:.4g} ({times}×)."
+            strength = _strength(part / max(row["limit"], 1e-9), tolerance)
+            span = {"start": first + pd.Timedelta(days=a), "end": first + pd.Timedelta(days=b)}
+            results.append(d.say(name, Ruling.VIOLATED, zh, en, value=worst, strength=strength, **{**facts, **span}))
+    return results or d.cannot(name, "许可证没有日均浓度限值", "the permit holds no daily limit", permit_field="permit_limits.limit")
+
+
+def sample_over_permitted(d: Dossier, *, tolerance: float) -> list[RuleResult]:
+    """A manual self-monitoring sample lies above the permitted concentration."""
+    from workbench.models.permit.accounting import to_unit
+
+    name = "sample_over_permitted"
+    if d.samples is None:
+        return d.cannot(name, "目录中没有自行监测数据", "the catalog holds no self-monitoring", permit_field="permit_limits.limit")
+    results: list[RuleResult] = []
+    for row in [*_limits(d, "hour"), *_limits(d, "day")]:
+        facts = _facts(d, row, None)
+        mine = d.samples[(d.samples["outlet_id"] == row["outlet_id"]) & (d.samples["factor"] == row["factor"]) & d.samples["value"].notna()]
+        mine = mine[(mine["sampled_at"] >= d.grid.start) & (mine["sampled_at"] < d.until("self_monitoring"))]
+        if not len(mine):
+            results += d.cannot(name, "期内没有样品", "no sample in the period", **facts)
+            continue
+        value = np.array([v * to_unit(u, facts["unit"]) for v, u in zip(mine["value"], mine["unit"].fillna(""), strict=True)])
+        over = value > row["limit"]
+        if not over.any():
+            zh, en = f"{len(mine)}个样品均达标。", f"All {len(mine)} samples within the limit."
+            results.append(d.say(name, Ruling.COMPLIANT, zh, en, value=float(value.max()), **facts))
+        for v, at in zip(value[over], mine["sampled_at"].to_numpy()[over], strict=True):
+            at = pd.Timestamp(at)
+            zh = f"{at:%Y-%m-%d}手工监测{v:.4g} {facts['unit']}，许可{row['limit']:g}。"
+            en = f"Manual sample of {at:%Y-%m-%d}: {v:.4g} {facts['unit']}, permitted {row['limit']:g}."
+            more = {
+                "value": float(v),
+                "start": at.floor("D"),
+                "end": at.floor("D") + pd.Timedelta(days=1),
+                "evidence": (f"sample:{row['outlet_id']}/{row['factor']}@{at:%Y-%m-%dT%H:%M}",),
+                "strength": _strength(np.array([v / max(row["limit"], 1e-9)]), tolerance),
+            }
+            results.append(d.say(name, Ruling.VIOLATED, zh, en, **{**facts, **more}))
+    return results or d.cannot(name, "许可证没有浓度限值", "the permit holds no concentration limit", permit_field="permit_limits.limit")
+
+
+def hour_rulings(compared: np.ndarray, marked: np.ndarray, limit: float) -> np.ndarray:
+    """Return 1 over, 0 within, −1 not evaluable for each hour; marked hours and hours without a valid mean are −1."""
+    out = np.where(compared > limit, np.int8(1), np.int8(0))
+    out[marked | ~np.isfinite(compared)] = -1
+    return np.asarray(out)
+
+
+def daily_means(d: Dossier, s: Series, outlet_id: str, hours_needed: int, *, by_flow: bool) -> tuple[pd.Timestamp, np.ndarray]:
+    """Return the first day and the daily means, weighted by flow for water where flow is known.
+
+    Marked hours count only in the discharger's favour: one below the day's mean stays in, one above is left out.
+    So a further lawful mark can lower a day's figure or make the day not evaluable, never raise it.
+    """
+    first = d.grid.start.ceil("D")
+    skip = int((first - d.grid.start) / pd.Timedelta(hours=1))
+    days = (d.grid.n - skip) // 24
+    if days < 1:
+        return first, np.empty(0)
+    cut = slice(skip, skip + 24 * days)
+    c = s.compared[cut].astype(float).reshape(days, 24)
+    marked = d.mark_hours(outlet_id, LAWFUL_KINDS)[cut].reshape(days, 24)
+    weight = np.ones_like(c)
+    if by_flow and s.flow is not None:
+        f = s.flow[cut].astype(float).reshape(days, 24)
+        usable = np.isfinite(f).any(axis=1)
+        weight[usable] = np.where(np.isfinite(f[usable]), f[usable], 0.0)
+    valid = np.isfinite(c)
+    free = valid & ~marked
+    w = np.where(free, weight, 0.0)
+    top, bottom = (w * np.where(free, c, 0.0)).sum(1), w.sum(1)
+    held = np.where(valid & marked, c, np.inf)
+    order = np.argsort(held, axis=1)
+    for k in np.flatnonzero(np.isfinite(held).any(axis=1)):  # only days that have marked hours with a value
+        for j in order[k]:
+            if not np.isfinite(held[k, j]) or (bottom[k] > 0 and held[k, j] * bottom[k] >= top[k]):
+                break
+            if bottom[k] > 0:
+                top[k] += weight[k, j] * held[k, j]
+                bottom[k] += weight[k, j]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.where((bottom > 0) & (free.sum(1) >= hours_needed), top / bottom, np.nan)
+    return first, mean
+
+
+def _strength(ratio: np.ndarray, tolerance: float, near: np.ndarray | None = None) -> float:
+    """Return ln(1 + hours over the limit), each weighed by how sure it is to be over given the instrument's error.
+
+    An hour next to a lawful mark weighs less: start-up reaches the monitor before or after the minute it is marked.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        weight = np.tanh(np.log(np.maximum(ratio, 1.0)) / (2 * tolerance))
+    if near is not None:
+        weight = np.where(near, 0.3 * weight, weight)
+    return float(np.log1p(np.nan_to_num(weight, nan=1.0).sum()))
+
+
+def _times(value: float, limit: float) -> str:
+    return f"{value / limit:.2f}" if limit > 0 else "∞"
+
+
+def _near(marked: np.ndarray, *, hours: int) -> np.ndarray:
+    edges = np.convolve(marked.astype(np.int8), np.ones(2 * hours + 1, np.int8), mode="same")
+    return np.asarray(edges > 0)
+
+
+def _limits(d: Dossier, basis: str) -> list[dict[str, Any]]:
+    if d.limits is None or not len(d.limits):
+        return []
+    kinds = dict(zip(d.outlets["outlet_id"], d.outlets["kind"], strict=True)) if len(d.outlets) else {}
+    rows = d.limits[(d.limits["basis"].fillna("") == basis) & d.limits["limit"].notna()]
+    return [r for r in records(rows) if kinds.get(r["outlet_id"]) != "fugitive"]
+
+
+def _facts(d: Dossier, row: dict[str, Any], s: Series | None) -> dict[str, Any]:
+    limit = f"limit:{d.permit_id}/{row['outlet_id']}/{row['factor']}"
+    return {
+        "permit_field": "permit_limits.limit",
+        "outlet_id": row["outlet_id"],
+        "factor": row["factor"],
+        "threshold": float(row["limit"]),
+        "unit": "mg/L" if str(row["factor"]).startswith("w") else "mg/m³",
+        "evidence": (limit,) if s is None else (limit, f"series:{s.point_id}"),
+        "subtracted": d.subtracted(row["outlet_id"], LAWFUL_KINDS) if s is not None else (),
+    }
+
+
+def _time(d: Dossier, hour: int) -> pd.Timestamp:
+    return d.grid.start + pd.Timedelta(hours=hour)

@@ -1,0 +1,226 @@
+"""R8: the execution report agrees with the monitor, the ledger and the tax declaration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import exp, isfinite, sqrt
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from workbench.contracts import Ruling
+from workbench.models.permit.accounting import Estimate, coefficient_mass, declared_too_low, measured_mass
+from workbench.models.permit.dossier import LAWFUL_KINDS, Dossier
+from workbench.models.permit.results import RuleResult, records
+from workbench.models.permit.rules.concentration import hour_rulings
+
+_FIELD = "execution_report_items.declared_t"
+
+
+def declared_amount_below_measured(d: Dossier, *, z_limit: float, sigma_declared: float) -> list[RuleResult]:
+    """The declared amount of a report lies below the measured one by more than both errors allow."""
+    name = "declared_amount_below_measured"
+    joined, refusal = _items(d, name)
+    if joined is None:
+        return refusal
+    results: list[RuleResult] = []
+    for (outlet, factor), group in _grouped(joined):
+        facts: dict[str, Any] = {"permit_field": _FIELD, "outlet_id": outlet, "factor": factor}
+        masses = d.masses.get((outlet, factor))
+        if masses is None:
+            results += d.cannot(name, "没有可核算的自动监测", "no automatic monitoring to account with", **facts)
+            continue
+        lo, hi = group["lo"].to_numpy(), group["hi"].to_numpy()
+        inside = (lo >= 0) & (hi <= d.grid.n) & (hi > lo)
+        mass, sigma, _ = measured_mass(masses, np.clip(lo, 0, d.grid.n), np.clip(hi, 0, d.grid.n), **d.accounting)
+        mass[~inside] = np.nan
+        computed = [Estimate(m, s, "measured") for m, s in zip(mass, sigma, strict=True)]
+        results += _held_against(d, name, group, computed, z_limit, sigma_declared, facts, ("自动监测核算", "accounted from the monitor"))
+    return results
+
+
+def declared_amount_below_ledger(d: Dossier, *, z_limit: float, sigma_declared: float, sigma_product: float) -> list[RuleResult]:
+    """The declared amount lies below what the ledger's product and the coefficient give.
+
+    Only where nothing is measured: the law's order is monitor, then laboratory, then coefficient (Tax Law Art. 10).
+    """
+    name = "declared_amount_below_ledger"
+    joined, refusal = _items(d, name)
+    if joined is None:
+        return refusal
+    if d.ledger is None or not len(d.ledger):
+        return d.cannot(name, "没有台账产量", "no product in the ledger", permit_field=_FIELD)
+    product = d.ledger[d.ledger["field"] == "output_t"]
+    days, made = product["date"].to_numpy().astype("datetime64[D]"), product["value"].to_numpy(float)
+    results: list[RuleResult] = []
+    for (outlet, factor), group in _grouped(joined):
+        facts: dict[str, Any] = {"permit_field": _FIELD, "outlet_id": outlet, "factor": factor}
+        coefficient = d.coefficients.get((outlet, factor))
+        if (outlet, factor) in d.masses:
+            results += d.cannot(name, "已有自动监测核算，优先采用", "accounted from the monitor, which comes first", **facts)
+            continue
+        if coefficient is None or not len(product):
+            results += d.cannot(name, "没有产量或排放系数", "no product or no coefficient", **facts)
+            continue
+        computed = []
+        for start, end in zip(group["start"], group["end"], strict=True):
+            inside = (days >= np.datetime64(start, "D")) & (days < np.datetime64(end, "D")) & np.isfinite(made)
+            length = (end - start) / pd.Timedelta(days=1)
+            covered = len(np.unique(days[inside])) / max(length, 1.0)
+            total = float(made[inside].sum()) / covered if covered >= 0.8 else float("nan")
+            computed.append(
+                coefficient_mass(
+                    total,
+                    coefficient.generated,
+                    coefficient.removal,
+                    coefficient.running,
+                    sigma_coefficient=coefficient.sigma,
+                    sigma_product=sigma_product,
+                )
+            )
+        words = (f"台账产量与系数（{coefficient.source}）核算", f"from the ledger's product and a coefficient ({coefficient.source})")
+        results += _held_against(d, name, group, computed, z_limit, sigma_declared, facts, words)
+    return results
+
+
+def tax_below_reported(d: Dossier, *, ratio_lowest: float) -> list[RuleResult]:
+    """The tax declaration of a quarter lies below what the execution reports of the same quarter declare."""
+    name, field = "tax_below_reported", _FIELD
+    if d.tax is None:
+        return d.cannot(name, "目录中没有环保税申报", "the catalog holds no tax declarations", permit_field=field)
+    joined, refusal = _items(d, name)
+    if joined is None:
+        return refusal
+    if not len(d.tax):
+        return d.cannot(name, "没有环保税申报", "no tax declaration on file", permit_field=field)
+    results: list[RuleResult] = []
+    groups = dict(_grouped(joined))
+    for row in records(d.tax.sort_values(["outlet_id", "factor", "quarter"], kind="stable")):
+        key = (row["outlet_id"], row["factor"])
+        quarter = pd.Period(row["quarter"], freq="Q-DEC")
+        span = {"start": quarter.start_time, "end": (quarter + 1).start_time}
+        facts: dict[str, Any] = {
+            "permit_field": field,
+            "outlet_id": key[0],
+            "factor": key[1],
+            "threshold": ratio_lowest,
+            "unit": "1",
+            **span,
+        }
+        group = groups.get(key)
+        mine = group[(group["start"] >= span["start"]) & (group["end"] <= span["end"])] if group is not None else None
+        days = float(((mine["end"] - mine["start"]).to_numpy() / np.timedelta64(1, "D")).sum()) if mine is not None else 0.0
+        length = (span["end"] - span["start"]) / pd.Timedelta(days=1)
+        if mine is None or abs(days - length) > 1.5 or pd.isna(row["declared_kg"]):
+            results += d.cannot(
+                name, f"{quarter}的执行报告不全或税额缺失", f"reports of {quarter} incomplete or tax figure missing", **facts
+            )
+            continue
+        reported = float(mine["declared_t"].sum()) * 1000.0
+        if reported <= 0:
+            results += d.cannot(name, f"{quarter}报告量为0", f"nothing reported for {quarter}", **facts)
+            continue
+        ratio = float(row["declared_kg"]) / reported
+        ids = (f"tax:{d.enterprise_id}/{key[0]}/{key[1]}/{quarter}", *(f"report:{r}" for r in mine["report_id"]))
+        zh = f"{quarter}纳税申报{row['declared_kg']:.4g} kg，执行报告{reported:.4g} kg（{ratio:.2f}）。"
+        en = f"{quarter}: {row['declared_kg']:.4g} kg declared for tax, {reported:.4g} kg in the execution reports ({ratio:.2f})."
+        low = ratio < ratio_lowest
+        more = {"value": ratio, "evidence": ids, "strength": float(min(3.0, -np.log(max(ratio, 1e-3) / ratio_lowest))) if low else 0.0}
+        results.append(d.say(name, Ruling.VIOLATED if low else Ruling.COMPLIANT, zh, en, **more, **facts))
+    return results
+
+
+def exceedance_hours_underreported(d: Dossier, *, hours_lowest: float, share_lowest: float) -> list[RuleResult]:
+    """A report names clearly fewer hours over the limit than the monitor shows."""
+    name, field = "exceedance_hours_underreported", "execution_report_items.exceed_hours"
+    joined, refusal = _items(d, name)
+    if joined is None:
+        return refusal
+    limits = {} if d.limits is None else {(r["outlet_id"], r["factor"]): r["limit"] for r in records(d.limits) if r["basis"] == "hour"}
+    results: list[RuleResult] = []
+    for (outlet, factor), group in _grouped(joined[joined["exceed_hours"].notna()]):
+        limit, s = limits.get((outlet, factor)), d.series.get((outlet, factor))
+        if limit is None or pd.isna(limit) or s is None:
+            continue
+        verdict = hour_rulings(s.compared, d.mark_hours(outlet, LAWFUL_KINDS), float(limit))
+        facts: dict[str, Any] = {"permit_field": field, "outlet_id": outlet, "factor": factor, "unit": "h"}
+        agreeing: list[float] = []
+        for row in records(group):
+            lo, hi = int(row["lo"]), int(row["hi"])
+            inside = 0 <= lo < hi <= d.grid.n and (verdict[lo:hi] >= 0).any()
+            if not inside:
+                continue
+            found, said = float((verdict[lo:hi] == 1).sum()), float(row["exceed_hours"])
+            if found < hours_lowest or said >= share_lowest * found:
+                agreeing.append(found)
+                continue
+            zh, en = f"报告超标{said:.0f} h，监测超标{found:.0f} h。", f"{said:.0f} h over the limit reported, {found:.0f} h measured."
+            more = {
+                "value": said,
+                "threshold": share_lowest * found,
+                "strength": float(np.log1p(found - said)),
+                "start": row["start"],
+                "end": row["end"],
+                "evidence": (f"report:{row['report_id']}", f"series:{s.point_id}"),
+            }
+            results.append(d.say(name, Ruling.VIOLATED, zh, en, **more, **facts))
+        if agreeing:
+            zh, en = (
+                f"{len(agreeing)}份报告的超标时数与监测相符。",
+                f"Hours over the limit agree with the monitor in {len(agreeing)} reports.",
+            )
+            results.append(d.say(name, Ruling.COMPLIANT, zh, en, value=max(agreeing), **facts))
+    return results or d.cannot(name, "没有可比的超标时数", "no exceedance hours to compare", permit_field=field)
+
+
+def _grouped(joined: pd.DataFrame) -> Iterator[tuple[tuple[str, str], pd.DataFrame]]:
+    for (outlet, factor), group in joined.groupby(["outlet_id", "factor"], sort=True):
+        yield (str(outlet), str(factor)), group
+
+
+def _items(d: Dossier, name: str) -> tuple[pd.DataFrame | None, list[RuleResult]]:
+    if d.reports is None or d.items is None:
+        return None, d.cannot(name, "目录中没有执行报告", "the catalog holds no execution reports", permit_field=_FIELD)
+    if not len(d.reports) or not len(d.items):
+        return None, d.cannot(name, "没有已提交的执行报告", "no execution report on file", permit_field=_FIELD)
+    joined = d.declared_items
+    if not len(joined):
+        return None, d.cannot(name, "没有已提交的执行报告", "no execution report on file", permit_field=_FIELD)
+    return joined, []
+
+
+def _held_against(
+    d: Dossier,
+    name: str,
+    group: pd.DataFrame,
+    computed: list[Estimate],
+    z_limit: float,
+    sigma_declared: float,
+    facts: dict[str, Any],
+    words: tuple[str, str],
+) -> list[RuleResult]:
+    results: list[RuleResult] = []
+    for row, estimate in zip(records(group), computed, strict=True):
+        declared = float(row["declared_t"]) if pd.notna(row["declared_t"]) else float("nan")
+        z, p = declared_too_low(declared, estimate, sigma_declared=sigma_declared)
+        more = {
+            **facts,
+            "start": row["start"],
+            "end": row["end"],
+            "evidence": (f"report:{row['report_id']}", f"mass:{facts['outlet_id']}/{facts['factor']}"),
+        }
+        if np.isnan(z):
+            reason = estimate.reason or "amount missing, period outside the review, or too few valid hours"
+            results += d.cannot(name, "申报量缺失，或核算依据不足", reason, unit="t", **more)
+            continue
+        low, high = estimate.interval()
+        s = sqrt(sigma_declared**2 + estimate.sigma**2)
+        violated = z < z_limit
+        zh = f"申报{declared:.4g} t，{words[0]}{estimate.value:.4g} t（95%：{low:.4g}–{high:.4g}），偏低概率{p:.2f}。"
+        en = f"{declared:.4g} t declared, {estimate.value:.4g} t {words[1]} (95 %: {low:.4g}–{high:.4g}); too low with probability {p:.2f}."
+        more |= {"value": declared, "threshold": estimate.value * exp(z_limit * s), "unit": "t"}
+        if violated:
+            more |= {"p": p, "strength": float(min(-z, 10.0)) if isfinite(z) else 10.0}
+        results.append(d.say(name, Ruling.VIOLATED if violated else Ruling.COMPLIANT, zh, en, **more))
+    return results

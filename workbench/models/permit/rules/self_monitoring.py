@@ -1,0 +1,64 @@
+"""R5: self-monitoring by outlet, factor and frequency."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from workbench.contracts import Ruling
+from workbench.models.permit.calendars import FREQUENCY_WORDS, counts_in, due_windows
+from workbench.models.permit.dossier import Dossier
+from workbench.models.permit.hourly import runs
+from workbench.models.permit.results import RuleResult, records
+
+
+def self_monitoring_missed(d: Dossier) -> list[RuleResult]:
+    """A period of the permit's calendar passed its due date without a sample of the outlet and factor."""
+    name, field = "self_monitoring_missed", "permit_duties.frequency, due_days"
+    if d.permit is None or d.duties is None:
+        return d.cannot(name, "没有许可证或许可义务", "no permit or no permit duties on file", permit_field=field)
+    if d.samples is None:
+        return d.cannot(name, "目录中没有自行监测数据", "the catalog holds no self-monitoring", permit_field=field)
+    rows = d.duties[d.duties["duty"] == "self_monitoring"]
+    if not len(rows):
+        return d.cannot(name, "许可证没有自行监测要求", "the permit holds no self-monitoring duty", permit_field=field)
+    results: list[RuleResult] = []
+    taken = {k: np.sort(g["sampled_at"].to_numpy()) for k, g in d.samples.groupby(["outlet_id", "factor"], sort=False)}
+    since = max(d.since("self_monitoring"), pd.Timestamp(d.permit["valid_from"]))
+    for row in records(rows):
+        outlet, factor = row["outlet_id"], row["factor"]
+        word_zh, word_en = FREQUENCY_WORDS[row["frequency"]]
+        facts = {"permit_field": field, "outlet_id": outlet, "factor": factor, "unit": "1", "threshold": 0.0}
+        duty = f"duty:{d.permit_id}/self_monitoring/{outlet}/{factor}"
+        if pd.isna(row["due_days"]):
+            results += d.cannot(name, "许可证未载明期限", "the permit names no due date", **facts, evidence=(duty,))
+            continue
+        starts, ends, due = due_windows(
+            row["frequency"], row["due_days"], since=since, until=d.until("self_monitoring"), due_after=d.grid.start
+        )
+        if not len(starts):
+            results += d.cannot(name, f"期内没有到期的{word_zh}", f"no {word_en} fell due", **facts, evidence=(duty,))
+            continue
+        times = taken.get((outlet, factor), np.empty(0, "datetime64[ns]"))
+        missed = counts_in(times, starts, ends) == 0
+        if not missed.any():
+            zh, en = f"{len(starts)}个{word_zh}均已监测。", f"All {len(starts)} {word_en} periods sampled."
+            results.append(d.say(name, Ruling.COMPLIANT, zh, en, value=0.0, evidence=(duty,), **facts))
+        for a, b in runs(missed):
+            zh = f"{starts[a]:%Y-%m-%d}起{b - a}个{word_zh}没有监测{factor}，期限{due[b - 1]:%Y-%m-%d}已过。"
+            en = f"No sample of {factor} in {b - a} {word_en} period(s) from {starts[a]:%Y-%m-%d}; due by {due[b - 1]:%Y-%m-%d}."
+            results.append(
+                d.say(
+                    name,
+                    Ruling.VIOLATED,
+                    zh,
+                    en,
+                    value=float(b - a),
+                    start=starts[a],
+                    end=ends[b - 1],
+                    evidence=(duty,),
+                    strength=float(np.log1p(b - a)),
+                    **facts,
+                )
+            )
+    return results
