@@ -111,12 +111,8 @@ class CheckReport:
                 holds.add_row(e.entry, e.holds, e.span, _size(e.size_bytes), _counts(e))
             out.append(holds)
         if self.issues:
-            faults = Table(title="faults of the catalog file: nothing of it was opened", title_justify="left", show_lines=True)
-            for heading in ("where", "what", "got", "allowed", "next step"):
-                faults.add_column(heading, overflow="fold")
-            for i in self.issues:
-                faults.add_row(*(Text(_cell(v)) for v in (i.where, i.what, i.got, i.allowed, i.next_step)))
-            out.append(faults)
+            out.append(Text("faults of the catalog file: nothing of it was opened", style="italic"))
+            out += [Text(f"{issue}\n") for issue in self.issues]
         if self.breaches:
             found = Table(title="breaches of the contract", title_justify="left", show_lines=True)
             for heading in ("level", "entry", "column", "rows", "first of them", "expected"):
@@ -126,8 +122,9 @@ class CheckReport:
                 found.add_row(Text(b.level, style="bold red" if b.level == "error" else "yellow"), *map(Text, cells))
             out.append(found)
         verdict = "can be used" if self.ok else "cannot be used as it is"
-        line = f"{self.location} {verdict}: {self.errors} errors, {self.warnings} warnings"
-        out.append(Text(line + ("" if self.deep else " (values of the cubes not read)"), style="green" if self.ok else "bold red"))
+        note = "" if self.deep or self.issues else " (values of the cubes not read)"
+        line = f"{self.location} {verdict}: {self.errors} errors, {self.warnings} warnings{note}"
+        out.append(Text(line, style="green" if self.ok else "bold red"))
         return out
 
     def render(self, console: Console | None = None) -> None:
@@ -228,9 +225,3 @@ def _size(size: int | None) -> str:
             return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
         value /= 1000
     return f"{value:.1f} TB"
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return ", ".join(map(str, value))
-    return "" if value is None else str(value)

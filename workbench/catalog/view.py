@@ -355,7 +355,7 @@ def _lazily(settings: dict[str, Any]) -> dict[str, Any]:
     value of a Zarr 2 array would be read as missing and turn marks into floats.
     """
     data = next(a for a in (*settings.get("args", ()), settings.get("data")) if hasattr(a, "url"))
-    wanted: dict[str, Any] = {"use_zarr_fill_value_as_mask": False} | ({} if "chunks" in settings else {"chunks": {}})
+    wanted: dict[str, Any] = {"mask_and_scale": {"mark": False}} | ({} if "chunks" in settings else {"chunks": {}})
     if "://" not in str(data.url) or str(data.url).startswith("file://"):
         wanted["consolidated"] = False
     return wanted
