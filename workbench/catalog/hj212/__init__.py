@@ -3,11 +3,11 @@
 from workbench.catalog.hj212.codes import CodeTable, factor_codes
 from workbench.catalog.hj212.encode import encode_frame, encode_packet
 from workbench.catalog.hj212.frame import Frame, Framer, iter_frames
-from workbench.catalog.hj212.ingest import Ingestor, IngestReport, ingest_files
+from workbench.catalog.hj212.ingest import Ingestor, IngestReport, append_records, ingest_files
 from workbench.catalog.hj212.listen import listen
 from workbench.catalog.hj212.parse import Assembler, Packet, Reading, parse_packet
 from workbench.catalog.hj212.quarantine import reasons
-from workbench.catalog.hj212.records import batch_of, records
+from workbench.catalog.hj212.records import records
 from workbench.catalog.hj212.report import print_report
 from workbench.catalog.hj212.store import Store
 
@@ -21,7 +21,7 @@ __all__ = [
     "Packet",
     "Reading",
     "Store",
-    "batch_of",
+    "append_records",
     "encode_frame",
     "encode_packet",
     "factor_codes",

@@ -11,16 +11,18 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import pandas as pd
+
 from workbench.catalog.hj212.frame import BLOCK, Frame, Framer
 from workbench.catalog.hj212.mapping import Key
 from workbench.catalog.hj212.parse import EPOCH, Assembler, Fault, Packet, read_body, read_fields
 from workbench.catalog.hj212.quarantine import SetAside, reasons
-from workbench.catalog.hj212.records import Collector
+from workbench.catalog.hj212.records import Collector, batch_of
 from workbench.catalog.hj212.store import AppendReport, Store
 from workbench.contracts import ParameterError
 
 BATCH = 500_000
-ASIDE_BATCH = 50_000
+ASIDE_BATCH = 20_000
 FUTURE = timedelta(hours=1)
 """How far DataTime may lie ahead of the clock before it is absurd."""
 _MN = re.compile(rb"MN=([0-9A-Za-z_\-]{1,64})")
@@ -234,6 +236,25 @@ def ingest_files(
         ingestor.flush()
     ingestor.report.seconds = clock.perf_counter() - started
     return ingestor.report
+
+
+def append_records(records: pd.DataFrame, into: Path, *, mapping: Path | None = None, native: str = "auto") -> AppendReport:
+    """Append a table of records to a store.
+
+    Parameters
+    ----------
+    records : DataFrame
+        As :func:`~workbench.catalog.hj212.records.records` returns it.
+    into, mapping, native
+        As for :func:`ingest_files`.
+
+    Raises
+    ------
+    RunError
+        If another process writes in the store.
+    """
+    with Store(Path(into), mapping=mapping, native=native) as store:
+        return store.append(batch_of(records))
 
 
 def _with_progress(files: list[Path], ingestor: Ingestor, *, show: bool) -> Iterable[Path]:

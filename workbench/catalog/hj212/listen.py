@@ -14,7 +14,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from workbench.catalog.hj212.encode import encode_frame
-from workbench.catalog.hj212.frame import LONGEST, Framer
+from workbench.catalog.hj212.frame import Framer
 from workbench.catalog.hj212.ingest import Ingestor, IngestReport
 from workbench.catalog.hj212.parse import Packet
 from workbench.catalog.hj212.store import Store
@@ -23,6 +23,8 @@ NOTICES = frozenset({"1013", "2072", "9015"})
 """Commands answered as a notice (9013); data and the start of a logger are answered with 9014."""
 ANSWERS = frozenset({"9011", "9012", "9013", "9014"})
 READ_SIZE = 1 << 16
+MOST_BROKEN = 1000
+"""Broken frames in a row after which a connection is closed: whatever sends them is not a device."""
 
 
 def answer_to(packet: Packet) -> bytes | None:
@@ -55,8 +57,9 @@ class Listener:
         self._flush_s, self._idle_s, self._max = flush_s, idle_s, max_connections
         self._answers: list[tuple[asyncio.StreamWriter, bytes]] = []
         self._writers: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._writing = asyncio.Lock()
-        self._seen: dict[str, int] = {}
+        self._last = 0
 
     @property
     def report(self) -> IngestReport:
@@ -78,10 +81,16 @@ class Listener:
                 await self.flush()
         finally:
             server.close()
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
             self._ingestor.end_of_source()
             await self.flush()
             for writer in list(self._writers):
                 writer.close()
+            for writer in list(self._writers):
+                with suppress(TimeoutError, ConnectionError):
+                    await asyncio.wait_for(writer.wait_closed(), 1.0)
         return self.report
 
     async def flush(self) -> None:
@@ -96,33 +105,49 @@ class Listener:
                     writer.write(answer)
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if len(self._writers) >= self._max:
+        task = asyncio.current_task()
+        if len(self._writers) >= self._max or task is None:
             writer.close()
             return
         self._writers.add(writer)
+        self._tasks.add(task)
         framer, peer = Framer(), str((writer.get_extra_info("peername") or ("?",))[0])
         try:
-            while True:
-                data = await asyncio.wait_for(reader.read(READ_SIZE), self._idle_s)
-                if not data or framer.pending > 2 * LONGEST:
-                    break
-                await self._take(framer, data, peer, writer)
-        except (TimeoutError, ConnectionError):
-            pass  # a device that went silent or away; what it sent is kept
-        finally:
+            await self._read(framer, reader, writer, peer)
             await self._take(framer, None, peer, writer)
-            self._writers.discard(writer)
-            writer.close()
+        except (TimeoutError, ConnectionError):
+            await self._take(framer, None, peer, writer)  # silent or gone: what it sent is kept
+        except asyncio.CancelledError:
+            return  # closing down: the last answers go out before the connection is closed
+        finally:
+            self._tasks.discard(task)
+        await self.flush()
+        self._writers.discard(writer)
+        writer.close()
 
-    async def _take(self, framer: Framer, data: bytes | None, peer: str, writer: asyncio.StreamWriter) -> None:
-        source = f"tcp:{peer}/{datetime.now(ZoneInfo('Asia/Shanghai')):%Y-%m-%d}"
+    async def _read(self, framer: Framer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, peer: str) -> None:
+        broken = 0
+        while broken < MOST_BROKEN:
+            data = await asyncio.wait_for(reader.read(READ_SIZE), self._idle_s)
+            if not data:
+                return
+            sound, bad = await self._take(framer, data, peer, writer)
+            broken = bad if sound else broken + bad
+
+    async def _take(self, framer: Framer, data: bytes | None, peer: str, writer: asyncio.StreamWriter) -> tuple[int, int]:
+        """Take the frames that ``data`` completes; return how many were sound and how many broken."""
+        count = [0, 0]
         async with self._writing:  # not while the gathered values are being written
             for frame in framer.feed(data) if data is not None else framer.finish():
-                at = self._seen[source] = self._seen.get(source, 0) + 1
-                packet = self._ingestor.take(frame._replace(offset=at), source)
+                # a stream has no offsets that last: the time of arrival stands for them, in microseconds
+                now = datetime.now(ZoneInfo("Asia/Shanghai"))
+                self._last = max(self._last + 1, int(now.timestamp() * 1e6))
+                packet = self._ingestor.take(frame._replace(offset=self._last), f"tcp:{peer}/{now:%Y-%m-%d}")
+                count[packet is None] += 1
                 answer = answer_to(packet) if packet is not None else None
                 if answer is not None:
                     self._answers.append((writer, answer))
+        return count[0], count[1]
 
 
 def listen(

@@ -15,6 +15,8 @@ from workbench.contracts import TABLES, ParameterError, System, unknown_name
 from workbench.contracts.units import factor_between
 
 REQUIRED = ("mn", "factor", "point_id")
+DEVICE_COLUMNS = ("mn", "sent_factor")
+"""Extra columns of a store's points table: the device and the code it sends."""
 
 
 class Key(NamedTuple):
@@ -89,7 +91,7 @@ class Router:
     def __init__(self, codes: CodeTable, mapping: pd.DataFrame, points: pd.DataFrame) -> None:
         self._codes = codes
         self._known = {str(r["point_id"]): r for r in points.to_dict("records")}
-        self._by_device = {(str(r["mn"]), str(r["factor"])): r for r in points.to_dict("records") if r.get("mn")}
+        self._by_device = {(str(r["mn"]), str(r.get("sent_factor") or r["factor"])): r for r in points.to_dict("records") if r.get("mn")}
         self._by_device |= {(r["mn"], r["factor"]): {k: v for k, v in r.items() if v != ""} for r in mapping.to_dict("records")}
         self._targets: dict[Key, Target | Fault] = {}
 
@@ -116,8 +118,9 @@ class Router:
                 scale = factor_between(sent, unit)
             except ParameterError as error:
                 return Fault("unit_mismatch", text, f"{sent} to {unit}: {error.what}")
-        row = {c: given[c] for c in (*TABLES["points"].columns, "mn") if c in given}
-        row |= {"point_id": point_id, "system": system, "factor": given.get("point_factor") or key.factor, "unit": unit, "mn": key.mn}
+        row = {c: given[c] for c in TABLES["points"].columns if c in given}
+        row |= {"point_id": point_id, "system": system, "factor": given.get("point_factor") or key.factor, "unit": unit}
+        row |= {"mn": key.mn, "sent_factor": key.factor}
         statistic = statistics()[key.cn]
         return Target(point_id, system, statistic, key.kind, scale, row)
 

@@ -23,7 +23,7 @@ import pandas as pd
 
 from workbench.catalog.hj212.codes import CodeTable
 from workbench.catalog.hj212.cube import Appended, Cube
-from workbench.catalog.hj212.mapping import Key, Router, Target, read_mapping
+from workbench.catalog.hj212.mapping import DEVICE_COLUMNS, Key, Router, Target, read_mapping
 from workbench.catalog.hj212.parse import Fault
 from workbench.catalog.hj212.quarantine import Quarantine, merge_part, read_parts, write_parquet
 from workbench.contracts import CUBES, REQUIRED_ENTRIES, TABLES, ParameterError, RunError, conform
@@ -108,8 +108,8 @@ class Store:
     mapping : path, optional
         Mapping table, see :func:`~workbench.catalog.hj212.mapping.read_mapping`.
     native : {"auto", "realtime", "minute", "hour", "day"}
-        Statistic that a new ``obs_<system>`` holds; ``auto`` takes the finest one of the first batch. An ``obs_`` cube
-        that exists decides by itself.
+        Statistic that a new ``obs_<system>`` holds; ``auto`` takes the one that most points of the first batch have,
+        the finest among equals. An ``obs_`` cube that exists decides by itself.
 
     Raises
     ------
@@ -219,16 +219,16 @@ class Store:
         return f"obs_{target.system}" if native == target.statistic else f"{target.statistic}_{target.system}"
 
     def _choose_native(self, targets: Iterable[Target | Fault]) -> None:
-        seen: dict[str, set[str]] = {}
+        seen: dict[str, dict[str, set[str]]] = {}
         for t in targets:
             if isinstance(t, Target) and t.main and t.system not in self._native:
-                seen.setdefault(t.system, set()).add(t.statistic)
+                seen.setdefault(t.system, {}).setdefault(t.statistic, set()).add(t.point_id)
         for system, found in seen.items():
             path = self.data / f"obs_{system}.zarr"
             if Cube.exists(path):
                 self._native[system] = Cube(path).statistic
             elif self._native_rule == "auto":
-                self._native[system] = min(found, key=STATISTICS.index)
+                self._native[system] = min(found, key=lambda s: (-len(found[s]), STATISTICS.index(s)))
             else:
                 self._native[system] = self._native_rule
 
@@ -245,11 +245,11 @@ class Store:
                 frame[column] = np.nan if spec.dtype == "float" else pd.NaT if spec.dtype == "time" else ""
             elif spec.dtype == "float":
                 frame[column] = pd.to_numeric(frame[column], errors="coerce")
-        frame = frame[[*TABLES["points"].columns, "mn"]]
+        frame = frame[[*TABLES["points"].columns, *DEVICE_COLUMNS]]
         both = frame if self.points.empty else pd.concat([self.points, frame], ignore_index=True)
         self.points = conform("points", both)
-        if "mn" in self.points:
-            self.points["mn"] = self.points["mn"].astype(object).where(self.points["mn"].notna(), "")
+        for column in DEVICE_COLUMNS:  # absent for points that others wrote
+            self.points[column] = self.points[column].astype(object).where(self.points[column].notna(), "")
         self._point_ids |= set(rows)
         write_parquet(self.points, self.data / "points.parquet")
         return len(rows)
@@ -301,8 +301,10 @@ def _conflict_rows(part: _Part, done: Appended, batch: Batch) -> pd.DataFrame:
 def choose_interval(rows: np.ndarray, times: np.ndarray, statistic: str) -> int:
     """Return the grid step, in seconds, of a new cube.
 
-    Hours and days have their own. For the finer ones: the commonest step between neighbouring times of the same
-    point, rounded down to a divisor of the day in :data:`INTERVALS`; 60 s where no point has two times.
+    Hours and days have their own. For the finer ones: the largest divisor of the day in :data:`INTERVALS`, not above
+    the commonest step between neighbouring times of a point, of which nine in ten steps are multiples (gaps and
+    shuffled files do not coarsen the grid); where times jitter so that there is none near, the commonest step rounded
+    down; 60 s where no point has two times.
     """
     if statistic in ("hour", "day"):
         return DEFAULT_INTERVAL[statistic]
@@ -313,4 +315,6 @@ def choose_interval(rows: np.ndarray, times: np.ndarray, statistic: str) -> int:
         return DEFAULT_INTERVAL[statistic]
     found, counts = np.unique(steps, return_counts=True)
     common = int(found[np.argmax(counts)])
-    return max(i for i in INTERVALS if i <= max(common, 1))
+    rounded = max(i for i in INTERVALS if i <= max(common, 1))
+    common_divisor = max((i for i in INTERVALS if i <= common and np.mean(steps % i == 0) >= 0.9), default=1)
+    return common_divisor if common_divisor * 10 >= rounded else rounded
