@@ -343,9 +343,6 @@ def main(argv: list[str] | None = None) -> None:
     arguments = [a for a in arguments if a != "--debug"]
     try:
         app(args=arguments, prog_name="workbench")
-    except KeyboardInterrupt:
-        err.print("中断 interrupted; finished steps are kept: run the same command with --resume")
-        sys.exit(130)
     except Exception as error:
         known = sys.modules.get("workbench.contracts.errors")  # imported by whatever raised it; not before, for quick help
         if debug or known is None or not isinstance(error, known.WorkbenchError):

@@ -64,7 +64,8 @@ def write_project(root: Path, *, first: str = FIRST, second: str = SECOND, field
     file.parent.mkdir(parents=True)
     words = "{zh: 试, en: stub}"
     file.write_text(
-        f"name: stub\ntitle: {words}\nhypothesis: {words}\ncatalog: catalog.yml\nseed: 3\nsteps: [first, second]\n{fields}", encoding="utf-8"
+        f"name: stub\ntitle: {words}\nhypothesis: {words}\ncatalog: catalog.yml\nseed: 3\nsteps: [first, second]\n{fields}",
+        encoding="utf-8",
     )
     return file
 

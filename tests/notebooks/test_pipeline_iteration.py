@@ -132,7 +132,7 @@ def test_a_changed_output_is_not_taken_over(copied) -> None:
     ids=["the seed reaches every step", "an override reaches its own step"],
 )
 def test_a_setting_reruns_the_steps_that_it_reaches(finished, change, reruns) -> None:
-    root, first = finished
+    root, _first = finished
     planned = {s.name: s for s in plan(request_for(root, **change).experiment, root / "notebooks", root)}
     before = {s.name: s for s in plan(request_for(root).experiment, root / "notebooks", root)}
     assert {n for n in planned if planned[n].parameters != before[n].parameters} == reruns

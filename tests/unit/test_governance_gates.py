@@ -13,13 +13,27 @@ from workbench.governance import Gate, Registry, Run, check_promotion, sign_off
 from workbench.pipeline.promotion import audit_log, decide, promote
 
 
-def metric(name: str = "precision@70", value: float | None = 0.6, low: float | None = 0.5, high: float | None = 0.7, n: int = 70, **more) -> Metric:
+def metric(
+    name: str = "precision@70", value: float | None = 0.6, low: float | None = 0.5, high: float | None = 0.7, n: int = 70, **more
+) -> Metric:
     return Metric(name=name, value=value, low=low, high=high, n=n, method="bootstrap", **more)
 
 
 def record(name: str, **fields) -> RunRecord:
-    given = dict(iteration_id=name, experiment="e", author="张三", params={}, seed=1, period="", catalog="c", code_version="1",
-                 environment_hash="h", snapshot={}, created_at="2026-01-01T00:00:00", status="done")
+    given = {
+        "iteration_id": name,
+        "experiment": "e",
+        "author": "张三",
+        "params": {},
+        "seed": 1,
+        "period": "",
+        "catalog": "c",
+        "code_version": "1",
+        "environment_hash": "h",
+        "snapshot": {},
+        "created_at": "2026-01-01T00:00:00",
+        "status": "done",
+    }
     return RunRecord.model_validate({**given, **fields})
 
 
@@ -35,12 +49,30 @@ CASES = [
     ("no such metric", Gate(name="g", metric="recall", at_least=0.1), [metric()], None, "not_evaluated"),
     ("metric without value", Gate(name="g", metric="precision@70", at_least=0.1), [metric(value=None)], None, "not_evaluated"),
     ("too few units", Gate(name="g", metric="precision@70", at_least=0.1, min_n=100), [metric()], None, "not_evaluated"),
-    ("other reference", Gate(name="g", metric="precision@70", against="truth", at_least=0.1), [metric(against="inspections")], None, "not_evaluated"),
+    (
+        "other reference",
+        Gate(name="g", metric="precision@70", against="truth", at_least=0.1),
+        [metric(against="inspections")],
+        None,
+        "not_evaluated",
+    ),
     ("no champion to compare with", Gate(name="g", metric="precision@70", champion_margin=0), [metric()], None, "not_evaluated"),
     ("no champion, but an own limit", Gate(name="g", metric="precision@70", at_least=0.5, champion_margin=0), [metric()], None, "passed"),
-    ("not worse than the champion", Gate(name="g", metric="precision@70", champion_margin=0.05), [metric()], [metric(value=0.64)], "passed"),
+    (
+        "not worse than the champion",
+        Gate(name="g", metric="precision@70", champion_margin=0.05),
+        [metric()],
+        [metric(value=0.64)],
+        "passed",
+    ),
     ("worse than the champion", Gate(name="g", metric="precision@70", champion_margin=0.01), [metric()], [metric(value=0.64)], "failed"),
-    ("smaller is better", Gate(name="g", metric="ece", champion_margin=0, smaller_is_better=True), [metric("ece", 0.1)], [metric("ece", 0.05)], "failed"),
+    (
+        "smaller is better",
+        Gate(name="g", metric="ece", champion_margin=0, smaller_is_better=True),
+        [metric("ece", 0.1)],
+        [metric("ece", 0.05)],
+        "failed",
+    ),
     ("champion without the metric", Gate(name="g", metric="precision@70", champion_margin=0), [metric()], [], "not_evaluated"),
 ]
 

@@ -19,7 +19,7 @@ _LAZY = {
     "Request": "workbench.pipeline.iteration",
     "run_iteration": "workbench.pipeline.iteration",
     "Step": "workbench.pipeline.step",
-    "use_picture_style": "workbench.pipeline.style",
+    "use_house_style": "workbench.pipeline.style",
     "read_table": "workbench.pipeline.step",
     "require_upstream": "workbench.pipeline.step",
 }

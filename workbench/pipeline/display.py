@@ -13,12 +13,13 @@ from rich.text import Text
 
 from workbench.contracts import Metric, StepRecord, Verdict
 from workbench.pipeline.iteration import Outcome
+from workbench.pipeline.report.words import metric_words
 from workbench.pipeline.step import read_table
 
 _SAID = {"catalog": "目录检查 checking the catalog", "report": "生成报告 making the report"}
 _STATUS = {"done": ("done", "green"), "skipped": ("unchanged", "dim"), "failed": ("failed", "red")}
-MAIN_METRICS = ("precision@20", "precision@70", "silent", "removed", "recall", "brier", "ece")
-"""Beginnings of the names of metrics shown in the closing table; all of them are in the report."""
+MAIN_METRICS = ("precision", "silent_queue_precision", "false_alerts_removed")
+"""Metrics shown in the closing table, without their budget; all of them are in the report."""
 
 
 class LiveSteps:
@@ -107,24 +108,20 @@ def closing_table(outcome: Outcome, console: Console) -> None:
         f"预警 warnings [bold]{breaches:,}[/] → 线索 leads [bold]{len(leads):,}[/] (main {len(leads) - silent}, silent {silent})"
         f"   未能判定 abstained {abstained:,}"
     )
-    if shown := main_metrics(outcome.metrics):
-        numbers = Table(box=box.SIMPLE, pad_edge=False)
-        for heading, justify in (
-            ("metric", "left"),
-            ("value", "right"),
-            ("interval", "right"),
-            ("n", "right"),
-            ("held against, method", "left"),
-        ):
-            numbers.add_column(heading, justify=justify)  # type: ignore[arg-type]
-        for m in shown:
-            name = f"{m.name} {m.subject}".strip()
-            if m.value is None:
-                numbers.add_row(name, Text("not evaluated", style="dim"), "", str(m.n), Text(m.note, style="dim"))
-            else:
-                interval = "" if m.low is None or m.high is None else f"{m.low:.2f} – {m.high:.2f}"
-                numbers.add_row(name, f"{m.value:.2f}", interval, str(m.n), Text(f"{m.against}; {m.method}".strip("; "), style="dim"))
+    for (against, method), rows in _by_method(main_metrics(outcome.metrics)).items():
+        numbers = Table(
+            box=None, pad_edge=False, show_header=False, title=f"对照 against {against}", title_justify="left", title_style="bold"
+        )
+        for justify in ("left", "right", "left", "right"):
+            numbers.add_column(justify=justify)
+        for m in rows:
+            interval = "" if m.low is None or m.high is None else f"[{m.low:.2f}, {m.high:.2f}]"
+            numbers.add_row("  " + " ".join(metric_words(m.name)), f"{m.value:.2f}", Text(interval), f"n={m.n}")
         console.print(numbers)
+        console.print(Text(f"  {method}", style="dim"))
+    for m in main_metrics(outcome.metrics):
+        if m.value is None:
+            console.print(Text(f"未评估 not evaluated: {m.name} against {m.against} ({m.note or 'no reason given'})", style="dim"))
     if outcome.warnings:
         console.print(f"[yellow]{len(outcome.warnings)} catalog warnings[/], listed in the report")
     console.print(f"report  [bold]{outcome.folder / 'index.html'}[/]", soft_wrap=True)
@@ -133,4 +130,12 @@ def closing_table(outcome: Outcome, console: Console) -> None:
 
 def main_metrics(metrics: Sequence[Metric]) -> list[Metric]:
     """Return the few metrics for the closing table."""
-    return [m for m in metrics if m.name.lower().startswith(MAIN_METRICS)]
+    return [m for m in metrics if m.name.split("@")[0] in MAIN_METRICS]
+
+
+def _by_method(metrics: Sequence[Metric]) -> dict[tuple[str, str], list[Metric]]:
+    groups: dict[tuple[str, str], list[Metric]] = {}
+    for m in metrics:
+        if m.value is not None:
+            groups.setdefault((m.against, m.method), []).append(m)
+    return groups

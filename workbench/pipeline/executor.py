@@ -10,13 +10,15 @@ SCHEDULER_VARIABLE = "WORKBENCH_SCHEDULER"
 """Environment variable through which ``workbench run --scheduler`` reaches the notebooks."""
 
 
-def connect(address: str) -> Any | None:
+def connect(address: str, *, timeout_s: float = 10) -> Any | None:
     """Connect to a Dask cluster and make it the default of this process; None (threads) where no address is given.
 
     Parameters
     ----------
     address : str
         For example ``tcp://10.0.0.5:8786``.
+    timeout_s : float
+        How long to wait for an answer.
 
     Raises
     ------
@@ -28,7 +30,7 @@ def connect(address: str) -> Any | None:
     from distributed import Client
 
     try:
-        return Client(address, timeout="10s", set_as_default=True)
+        return Client(address, timeout=timeout_s, set_as_default=True)
     except (OSError, ValueError, TimeoutError) as error:
         raise ParameterError(
             "no Dask scheduler answers",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import Any, cast
 
 from workbench.contracts import RunError
 from workbench.pipeline import lock
@@ -45,7 +46,7 @@ def generate_if_needed(location: str, *, progress: bool = True) -> Path | None:
             return None
         for leftover in spec.folder.parent.glob(f".{spec.folder.name}.*.partial"):
             shutil.rmtree(leftover, ignore_errors=True)
-        generate(partial, scale=spec.scale, seed=spec.seed, progress=progress)
+        generate(partial, scale=cast(Any, spec.scale), seed=spec.seed, progress=progress)
         if not (partial / spec.catalog.name).is_file():
             raise RunError("the generated district has no catalog", where=str(partial), next_step=f"try by hand: {spec.command()}")
         shutil.rmtree(spec.folder, ignore_errors=True)

@@ -150,7 +150,7 @@ class Step:
 
     def evidence(self) -> list[xr.Dataset]:
         """Return the evidence of each earlier step that has any, lazy, dims (enterprise, hour)."""
-        return [xr.open_zarr(f / EVIDENCE) for f in self.step_folders() if (f / EVIDENCE).is_dir()]
+        return [xr.open_zarr(f / EVIDENCE, consolidated=False) for f in self.step_folders() if (f / EVIDENCE).is_dir()]
 
     def metrics(self) -> list[Metric]:
         """Return the metrics of all earlier steps."""

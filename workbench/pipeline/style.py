@@ -1,4 +1,4 @@
-"""One look for the pictures of all notebooks: Chinese font where there is one, quiet axes, the report's colours."""
+"""One look for all notebooks: Chinese font where there is one, quiet axes, the report's colours, numbers of three digits."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ COLOURS = ("#0b5c7a", "#b4581a", "#5d4a9c", "#3a7d44", "#8a8f98", "#a32020")
 CJK = ("Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "WenQuanYi Zen Hei", "PingFang SC", "Microsoft YaHei", "SimHei")
 
 
-def use_picture_style() -> bool:
-    """Set matplotlib's style in this process; return whether a Chinese font was found.
+def use_house_style() -> bool:
+    """Set matplotlib's and pandas' style in this process; return whether a Chinese font was found.
 
     Without one, Chinese words in pictures show as boxes; install ``fonts-noto-cjk`` or the like.
     """
     import matplotlib.pyplot as plt
+    import pandas as pd
     from cycler import cycler
     from matplotlib import font_manager
 
@@ -40,4 +41,6 @@ def use_picture_style() -> bool:
             "lines.linewidth": 1.2,
         }
     )
+    for option, value in (("display.precision", 3), ("display.max_colwidth", 90), ("display.max_rows", 80)):
+        pd.set_option(option, value)
     return bool(found)

@@ -27,12 +27,12 @@ class Stage:
 
 def funnel(stages: Sequence[Stage]) -> Markup:
     """Draw counts as bars, largest to smallest as they come; an unknown count is drawn as a dashed outline."""
-    width, row, left = 640, 46, 190
+    width, row, left = 640, 56, 190
     largest = max([s.count or 0 for s in stages] + [1])
     parts = []
     for i, s in enumerate(stages):
         y = i * row + 6
-        long = 0 if s.count is None else max(3.0, (width - left - 90) * s.count / largest) if s.count else 0
+        long = 0 if s.count is None else max(3.0, (width - left - 80) * s.count / largest) if s.count else 0
         parts.append(f'<text class="zh" x="{left - 12}" y="{y + 14}" text-anchor="end">{escape(s.zh)}</text>')
         parts.append(f'<text class="en" x="{left - 12}" y="{y + 29}" text-anchor="end">{escape(s.en)}</text>')
         if s.count is None:
@@ -42,8 +42,7 @@ def funnel(stages: Sequence[Stage]) -> Markup:
             parts.append(f'<rect class="bar s{i}" x="{left}" y="{y + 2}" width="{long:.1f}" height="26" rx="3"/>')
             parts.append(f'<text class="count" x="{left + long + 8:.1f}" y="{y + 21}">{s.count:,}</text>')
             if s.note:
-                shift = 10 * len(f"{s.count:,}") + 14
-                parts.append(f'<text class="en" x="{left + long + shift:.1f}" y="{y + 20}">{escape(s.note)}</text>')
+                parts.append(f'<text class="en" x="{left}" y="{y + 42}">{escape(s.note)}</text>')
     return _svg(width, len(stages) * row + 4, "漏斗 funnel", parts)
 
 
@@ -105,10 +104,11 @@ def lead_map(enterprises: pd.DataFrame, leads: pd.DataFrame) -> Markup:
         return Markup("")
     width, height, margin = 640, 430, 26
     place = _projection(known, width, height, margin)
-    parts = []
+    parts: list[str] = []
+    streets: list[str] = []
     for street, group in known.groupby("street_town", sort=True):
-        x, y = place(group["lon"].median(), group["lat"].median())
-        parts.append(f'<text class="street" x="{x:.1f}" y="{y:.1f}" text-anchor="middle">{escape(street)}</text>')
+        x, y = place(group["lon"].median(), group["lat"].max())
+        streets.append(f'<text class="street" x="{x:.1f}" y="{max(14.0, y - 16):.1f}" text-anchor="middle">{escape(street)}</text>')
     for e in known.to_dict("records"):
         x, y = place(e["lon"], e["lat"])
         parts.append(f'<circle class="place" cx="{x:.1f}" cy="{y:.1f}" r="2.2"><title>{escape(e["name"])}</title></circle>')
@@ -122,7 +122,7 @@ def lead_map(enterprises: pd.DataFrame, leads: pd.DataFrame) -> Markup:
         parts.append(circle)
         if rank <= 10:
             parts.append(f'<text class="number" x="{x:.1f}" y="{y + 3.5:.1f}" text-anchor="middle">{rank}</text>')
-    return _svg(width, height, "线索分布 where the leads are", [*parts, *_scale_bar(known, width, height, margin)])
+    return _svg(width, height, "线索分布 where the leads are", [*parts, *streets, *_scale_bar(known, width, height, margin)])
 
 
 def _projection(known: pd.DataFrame, width: int, height: int, margin: int) -> Callable[[float, float], tuple[float, float]]:

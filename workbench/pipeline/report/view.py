@@ -11,8 +11,11 @@ import pandas as pd
 from workbench.contracts import KIND_WORDS, Breach, Kind, Metric, RunRecord, Verdict
 from workbench.pipeline.experiment import Experiment
 from workbench.pipeline.report.charts import Curve, Stage, funnel, lead_map, precision_at_budget
+from workbench.pipeline.report.words import against_words, metric_words
 
 SHOWN_LEADS = 20
+HEADLINE_BUDGET = 70
+"""The budget of the figure at the top of the page; the largest declared one up to this."""
 _AT_BUDGET = re.compile(r"^precision@(\d+)$")
 QUEUE_WORDS = {"main": ("主队列", "main"), "silent": ("静默队列", "silent")}
 
@@ -28,22 +31,41 @@ def page_view(
     """Return the template's variables."""
     enterprises = _table(catalog, "enterprises")
     leads = tables["leads"].sort_values("rank")
+    curves = precision_curves(metrics)
     stages = funnel_stages(tables["findings"], leads, _table(catalog, "inspections"), _table(catalog, "cases"))
     return {
         "record": record,
         "experiment": experiment,
-        "stages": stages,
+        "headline": headline(metrics, experiment.budgets),
+        "totals": (stages[0].count, len(leads), int((leads["queue"] == "silent").sum())),
         "size": _size(catalog, enterprises),
         "funnel": funnel(stages),
-        "precision": [(against, curves, precision_at_budget(curves)) for against, curves in precision_curves(metrics)],
+        "curves": curves,
+        "precision": precision_at_budget(curves),
         "map": lead_map(enterprises, leads) if enterprises is not None else "",
         "metrics": grouped_metrics(metrics),
         "leads": _lead_rows(leads, enterprises),
         "lead_count": len(leads),
         "warnings": warnings,
         "kinds": _kind_counts(tables["findings"], leads),
-        "abstained": int((tables["findings"]["verdict"] == Verdict.ABSTAIN.value).sum()),
+        "abstained": _abstained(tables["findings"]),
+        "metric_words": metric_words,
+        "against_words": against_words,
     }
+
+
+def headline(metrics: Sequence[Metric], budgets: Sequence[int]) -> list[Metric]:
+    """Return the three figures that stand at the top, held against the truth where it is known, else against inspections."""
+    budget = max((b for b in budgets if b <= HEADLINE_BUDGET), default=budgets[0])
+    chosen = []
+    for name in (f"precision@{budget}", "silent_queue_precision", "false_alerts_removed@90"):
+        named = [m for m in metrics if m.name == name]
+        chosen += sorted(named, key=lambda m: (m.value is None, not m.against.startswith("truth")))[:1]
+    return chosen
+
+
+def _abstained(findings: pd.DataFrame) -> int:
+    return int((findings["verdict"] == Verdict.ABSTAIN.value).sum())
 
 
 def funnel_stages(findings: pd.DataFrame, leads: pd.DataFrame, inspections: pd.DataFrame | None, cases: pd.DataFrame | None) -> list[Stage]:
@@ -67,13 +89,14 @@ def funnel_stages(findings: pd.DataFrame, leads: pd.DataFrame, inspections: pd.D
     ]
 
 
-def precision_curves(metrics: Sequence[Metric]) -> list[tuple[str, list[Curve]]]:
-    """Return precision at each budget by subject, one list per reference held against."""
-    found: dict[str, dict[str, list[tuple[int, Metric]]]] = {}
+def precision_curves(metrics: Sequence[Metric]) -> list[Curve]:
+    """Return precision at each budget, one series per subject and reference."""
+    found: dict[str, list[tuple[int, Metric]]] = {}
     for m in metrics:
         if (hit := _AT_BUDGET.match(m.name)) and m.value is not None:
-            found.setdefault(m.against, {}).setdefault(m.subject, []).append((int(hit[1]), m))
-    return [(against, [Curve(s, sorted(p, key=lambda x: x[0])) for s, p in subjects.items()]) for against, subjects in found.items()]
+            name = " · ".join(filter(None, (m.subject, " ".join(against_words(m.against)).strip())))
+            found.setdefault(name, []).append((int(hit[1]), m))
+    return [Curve(name, sorted(points, key=lambda x: x[0])) for name, points in found.items()]
 
 
 def grouped_metrics(metrics: Sequence[Metric]) -> list[tuple[str, list[Metric]]]:
