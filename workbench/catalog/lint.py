@@ -40,11 +40,16 @@ class LintError(CatalogError):
         super().__init__(what, **fields)
         self.issues = issues or []
 
+    def payload(self) -> dict[str, Any]:
+        """Return the five fields, and every fault in full."""
+        faults = {"faults": "\n" + "\n\n".join(map(str, self.issues))} if self.issues else {}
+        return super().payload() | faults
+
     def __str__(self) -> str:
-        return "\n\n".join([super().__str__(), *map(str, self.issues)])
+        return "\n".join(str(v) if k == "what" else f"{k}: {v}" for k, v in self.payload().items())
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (self.payload(), self.issues)
+        return _rebuild, (super().payload(), self.issues)
 
 
 def _rebuild(payload: dict[str, Any], issues: list[CatalogError]) -> LintError:
