@@ -67,7 +67,7 @@ values = st.floats(min_value=-1e6, max_value=1e6, allow_nan=False).map(lambda x:
 packets = st.fixed_dictionaries(
     {
         "mn": st.text("0123456789ABCDEF", min_size=14, max_size=24),
-        "time": st.datetimes(datetime(2001, 1, 1), datetime(2035, 1, 1)).map(lambda t: t.replace(microsecond=0)),
+        "time": st.datetimes(datetime(2006, 1, 1), datetime(2035, 1, 1)).map(lambda t: t.replace(microsecond=0)),
         "values": st.dictionaries(st.sampled_from(FACTORS), values, min_size=1, max_size=6),
         "cn": st.sampled_from(["2011", "2051", "2061", "2031"]),
         "st": st.sampled_from(["21", "22", "31", "32"]),
@@ -183,6 +183,7 @@ BODIES = [
     ("month 13", H + "CP=&&DataTime=20261301120600;a21026-Rtd=1&&", "bad_time"),
     ("time in words", H + "CP=&&DataTime=noon;a21026-Rtd=1&&", "bad_time"),
     ("the clock of a dead battery", H + "CP=&&DataTime=19700101000000;a21026-Rtd=1&&", "time_too_old"),
+    ("a clock that was reset", H + "CP=&&DataTime=20000101000000;a21026-Rtd=1&&", "time_too_old"),
     ("a year ahead", H + "CP=&&DataTime=20270301120600;a21026-Rtd=1&&", "time_in_future"),
     ("data area not closed", H + f"CP=&&{D};a21026-Rtd=1", "malformed"),
     ("no data area", H, "malformed"),

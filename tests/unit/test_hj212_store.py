@@ -20,11 +20,13 @@ import xarray as xr
 from rich.console import Console
 
 from workbench.catalog.hj212 import (
+    Ingestor,
     Store,
     append_records,
     encode_frame,
     encode_packet,
     ingest_files,
+    iter_frames,
     parse_packet,
     print_report,
     records,
@@ -307,6 +309,16 @@ def test_records_can_be_appended_from_a_notebook(tmp_path):
     assert values(tmp_path / "store")["value"].max() == 13.0
 
 
+def test_batches_of_one_run_may_hold_different_systems(tmp_path):
+    with Store(tmp_path / "store") as store:
+        ingestor = Ingestor(store, now=datetime(2026, 6, 1))
+        for frame in (*series(2), encode_packet("W1", T, {"w01018": 40.0}, st="32"), *series(4)):
+            ingestor.take(next(iter_frames(frame)), "stream")
+            ingestor.flush()
+    assert values(tmp_path / "store")["value"].max() == 13.0
+    assert values(tmp_path / "store", "obs_wastewater")["value"].tolist() == [40.0]
+
+
 def test_two_writers_are_refused(tmp_path):
     with Store(tmp_path / "store"), pytest.raises(RunError, match="another process"):
         Store(tmp_path / "store")
@@ -391,8 +403,6 @@ def test_the_real_packets(shared, tmp_path):
 
 @pytest.mark.real
 def test_the_real_packets_with_one_changed_byte_are_never_accepted(shared):
-    from workbench.catalog.hj212 import iter_frames
-
     rng = random.Random(11)
     for frame in iter_frames(shared / "data" / "hj212" / "packets.txt"):
         if not frame.reason:

@@ -22,7 +22,8 @@ MARKS: dict[str, int] = {letter: int(mark) for letter, mark in MARK_LETTERS.item
 MARKS_2005: dict[str, int] = {**MARKS, "P": int(Mark.FAULT), "3": int(Mark.NORMAL), "0": int(Mark.CALIBRATION)}
 """Marks of the 2005 version: P power failure, 3 normal and 0 calibration at air stations (recalled: R)."""
 EPOCH = datetime(1970, 1, 1)
-OLDEST = int((datetime(2000, 1, 1) - EPOCH).total_seconds())
+OLDEST = int((datetime(2006, 1, 1) - EPOCH).total_seconds())
+"""HJ/T 212-2005 came into force in 2006; an earlier time is the clock of a device that was reset (often 2000-01-01)."""
 NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?", re.ASCII)
 LARGEST = 3.4e38
 

@@ -45,6 +45,7 @@ CONFLICT_COLUMNS = (
     "source",
     "offset",
 )
+NOT_HERE = Fault("no_system", "", "not in this batch")
 MADE_BY = "workbench ingest hj212"
 
 
@@ -154,7 +155,8 @@ class Store:
         report = AppendReport()
         if not len(batch.which):
             return report
-        targets = [self.router.target(k) for k in batch.keys]
+        present = set(np.unique(batch.which).tolist())  # keys of earlier batches keep their numbers
+        targets = [self.router.target(k) if i in present else NOT_HERE for i, k in enumerate(batch.keys)]
         self._choose_native(targets)
         names = [self._cube_name(t) for t in targets]
         per_value = pd.Categorical(names, categories=sorted({n for n in names if n}))
