@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from workbench.apps.access import check_binding, hash_password, is_loopback, main, password_fits, read_users
+from workbench.apps.access import check_binding, hash_password, is_loopback, main, may_enter, password_fits, read_users
 from workbench.apps.serving import serve
 from workbench.contracts import ParameterError, PermissionDenied
 
@@ -70,6 +70,9 @@ def test_users_are_added_and_replaced(tmp_path, monkeypatch):
     assert main([str(file), "wang"]) == 0
     users = read_users(file)
     assert set(users) == {"wang", "li"}
+    assert may_enter(file, "wang", "another password")
+    assert not may_enter(file, "wang", "a long password")
+    assert not may_enter(file, "nobody", "another password")
     assert password_fits("another password", users["wang"])
     assert file.stat().st_mode & 0o077 == 0
     assert main([str(file), "a:b"]) == 2
