@@ -113,6 +113,7 @@ class Dossier:
     tax: pd.DataFrame | None = None
     permit_outlets: pd.DataFrame | None = None
     permit_materials: pd.DataFrame | None = None
+    solvents: pd.DataFrame | None = None
     series: Mapping[tuple[str, str], Series] = field(default_factory=dict)
     power: tuple[Power, ...] = ()
     flow_share: Mapping[str, np.ndarray] = field(default_factory=dict)

@@ -15,7 +15,7 @@ from workbench.models.permit.channels import CHANNELS, channel_values
 from workbench.models.permit.episodes import episodes_of, honest_scatter
 from workbench.models.permit.ranking import FEATURES, Score, features_of, fit_score, labelled, learned_shares, past_violations, probability
 from workbench.models.permit.results import COLUMNS, RuleResult, records, to_frame
-from workbench.models.permit.review import open_book, results_of
+from workbench.models.permit.review import Book, open_book, results_of
 from workbench.models.permit.settings import Settings, load_settings
 
 NAME = "permit"
@@ -46,10 +46,17 @@ class PermitModel:
         Dataset
             Dim ``result``: one entry per rule result, the columns of
             :class:`~workbench.models.permit.results.RuleResult`. Dims ``(enterprise, hour)``: int8 channels, −1 where
-            there is no such source. Dim ``enterprise``: industry, street_town. Entries that the catalog lacks end in
+            there is no such source. Entries that the catalog lacks end in
             ``not evaluable`` results with their reason.
         """
-        book = open_book(catalog, period, self.settings)
+        return self.review(self.open(catalog, period))
+
+    def open(self, catalog: CatalogView, period: Period) -> Book:
+        """Read what a review needs; ``book.dossier(row)`` gives the dossier of one enterprise, for pictures."""
+        return open_book(catalog, period, self.settings)
+
+    def review(self, book: Book) -> xr.Dataset:
+        """Run every rule on every dossier of a book; return what :meth:`features` returns."""
         results: list[RuleResult] = []
         ids: list[str] = []
         levels: dict[str, list[np.ndarray]] = {name: [] for name in CHANNELS}
@@ -59,7 +66,7 @@ class PermitModel:
                 levels[name].append(values)
             results += mine
             ids.append(d.enterprise_id)
-        return to_dataset(to_frame(results), ids, book.grid.hours, levels, period, catalog.name)
+        return to_dataset(to_frame(results), ids, book.grid.hours, levels)
 
     def fit(self, features: xr.Dataset, labels: pd.DataFrame, *, seed: int) -> FittedPermit:
         """Update each rule's share by the labels and fit the ranking that they carry.
@@ -186,9 +193,7 @@ def results_frame(features: xr.Dataset) -> pd.DataFrame:
     return pd.DataFrame({c: features[f"result_{c}"].to_numpy() for c in COLUMNS})
 
 
-def to_dataset(
-    frame: pd.DataFrame, ids: list[str], hours: pd.DatetimeIndex, levels: Mapping[str, list[np.ndarray]], period: Period, name: str
-) -> xr.Dataset:
+def to_dataset(frame: pd.DataFrame, ids: list[str], hours: pd.DatetimeIndex, levels: Mapping[str, list[np.ndarray]]) -> xr.Dataset:
     """Return results and channels as one Dataset (see :meth:`PermitModel.features`)."""
     if not ids:
         raise InsufficientData("the catalog holds no enterprise", where="enterprises", next_step="check the catalog")
@@ -199,7 +204,7 @@ def to_dataset(
     for channel_name, rows in levels.items():
         data[channel_name] = (("enterprise", "hour"), np.stack(rows), {"units": "1", **CHANNELS[channel_name]})
     coords = {"enterprise": np.asarray(ids, dtype=object), "hour": hours.to_numpy()}
-    out = xr.Dataset(data, coords=coords, attrs={"period": str(period), "catalog": name, "units": "stated per result"})
+    out = xr.Dataset(data, coords=coords, attrs={"units": "stated per result"})
     out["result_value"].attrs["units"] = out["result_threshold"].attrs["units"] = "see result_unit"
     return out
 

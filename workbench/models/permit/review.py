@@ -18,7 +18,7 @@ from workbench.models.permit.rules import RULES
 from workbench.models.permit.settings import Settings
 
 TABLES = ("permits", "permit_limits", "permit_duties", "self_monitoring", "execution_reports", "execution_report_items", "ledger", "marks")
-OPTIONAL = ("tax_declarations", "permit_outlets", "permit_materials")
+OPTIONAL = ("tax_declarations", "permit_outlets", "permit_materials", "solvents")
 _STAMPS = {"self_monitoring": "sampled_at", "execution_reports": "submitted_at", "ledger": "date"}
 _STARTS = {"self_monitoring": "sampled_at", "execution_reports": "period_start", "ledger": "date"}
 _FLOW = {"a00000", "w00000"}
@@ -73,6 +73,7 @@ class Book:
             tax=part("tax_declarations"),
             permit_outlets=part("permit_outlets"),
             permit_materials=part("permit_materials"),
+            solvents=part("solvents"),
             series=self.series.get(e, {}),
             masses=self.masses.get(e, {}),
             flow_share=self.flow_share.get(e, {}),
@@ -108,8 +109,8 @@ def open_book(catalog: CatalogView, period: Period, settings: Settings) -> Book:
             frames["execution_report_items"] = items.assign(enterprise_id=items["report_id"].map(by_report)).drop_duplicates(
                 ["report_id", "outlet_id", "factor"]
             )
-    for t in ("self_monitoring", "marks"):
-        if t in frames:
+    for t in ("self_monitoring", "marks", "solvents"):
+        if t in frames and "enterprise_id" not in frames[t]:
             frames[t] = frames[t].assign(enterprise_id=frames[t]["outlet_id"].map(owner))
     whole = period.end >= catalog.period.end
     as_of, from_when = _horizons(frames, period, whole=whole)

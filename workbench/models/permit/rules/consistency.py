@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from workbench.contracts import Ruling
-from workbench.models.permit.accounting import Estimate, coefficient_mass, declared_too_low, measured_mass
+from workbench.models.permit.accounting import Estimate, combined, declared_too_low, measured_mass
+from workbench.models.permit.amounts import balance_amount, coefficient_amount
 from workbench.models.permit.dossier import LAWFUL_KINDS, Dossier
 from workbench.models.permit.results import RuleResult, records
 from workbench.models.permit.rules.concentration import hour_rulings
@@ -41,7 +42,7 @@ def declared_amount_below_measured(d: Dossier, *, z_limit: float, sigma_declared
 
 
 def declared_amount_below_ledger(d: Dossier, *, z_limit: float, sigma_declared: float, sigma_product: float) -> list[RuleResult]:
-    """The declared amount lies below what the ledger's product and the coefficient give.
+    """The declared amount lies below what product and coefficient, or a solvent balance, give.
 
     Only where nothing is measured: the law's order is monitor, then laboratory, then coefficient (Tax Law Art. 10).
     """
@@ -49,37 +50,28 @@ def declared_amount_below_ledger(d: Dossier, *, z_limit: float, sigma_declared: 
     joined, refusal = _items(d, name)
     if joined is None:
         return refusal
-    if d.ledger is None or not len(d.ledger):
-        return d.cannot(name, "没有台账产量", "no product in the ledger", permit_field=_FIELD)
-    product = d.ledger[d.ledger["field"] == "output_t"]
-    days, made = product["date"].to_numpy().astype("datetime64[D]"), product["value"].to_numpy(float)
     results: list[RuleResult] = []
     for (outlet, factor), group in _grouped(joined):
         facts: dict[str, Any] = {"permit_field": _FIELD, "outlet_id": outlet, "factor": factor}
-        coefficient = d.coefficients.get((outlet, factor))
         if (outlet, factor) in d.masses:
             results += d.cannot(name, "已有自动监测核算，优先采用", "accounted from the monitor, which comes first", **facts)
             continue
-        if coefficient is None or not len(product):
-            results += d.cannot(name, "没有产量或排放系数", "no product or no coefficient", **facts)
-            continue
         computed = []
         for start, end in zip(group["start"], group["end"], strict=True):
-            inside = (days >= np.datetime64(start, "D")) & (days < np.datetime64(end, "D")) & np.isfinite(made)
-            length = (end - start) / pd.Timedelta(days=1)
-            covered = len(np.unique(days[inside])) / max(length, 1.0)
-            total = float(made[inside].sum()) / covered if covered >= 0.8 else float("nan")
-            computed.append(
-                coefficient_mass(
-                    total,
-                    coefficient.generated,
-                    coefficient.removal,
-                    coefficient.running,
-                    sigma_coefficient=coefficient.sigma,
-                    sigma_product=sigma_product,
-                )
-            )
-        words = (f"台账产量与系数（{coefficient.source}）核算", f"from the ledger's product and a coefficient ({coefficient.source})")
+            ways = [
+                coefficient_amount(d, outlet, factor, start, end, sigma_product=sigma_product),
+                balance_amount(d, outlet, factor, start, end),
+            ]
+            computed.append(combined(ways))
+        if not any(e.known for e in computed):
+            results += d.cannot(name, "没有产量、排放系数或物料平衡", computed[0].reason, **facts)
+            continue
+        c = d.coefficients.get((outlet, factor))
+        source = f"（{c.source}）" if c is not None else ""
+        words = (
+            f"产量系数{source}或物料衡算",
+            f"from product and coefficient{f' ({c.source})' if c is not None else ''} or the solvent balance",
+        )
         results += _held_against(d, name, group, computed, z_limit, sigma_declared, facts, words)
     return results
 

@@ -83,7 +83,16 @@ def special_period_amount_over_permitted(d: Dossier) -> list[RuleResult]:
     for row in records(rows):
         outlet, factor, permitted = row["outlet_id"], row["factor"], float(row["special_t"])
         span = {"start": pd.Timestamp(row["special_from"]), "end": pd.Timestamp(row["special_to"]) + pd.Timedelta(days=1)}
-        facts = {"permit_field": field, "outlet_id": outlet, "factor": factor, "threshold": permitted, "unit": "t", **span}
+        ids = (f"limit:{d.permit_id}/{outlet}/{factor}", f"mass:{outlet}/{factor}")
+        facts = {
+            "permit_field": field,
+            "outlet_id": outlet,
+            "factor": factor,
+            "threshold": permitted,
+            "unit": "t",
+            "evidence": ids,
+            **span,
+        }
         masses = d.masses.get((outlet, factor))
         at = d.grid.index([span["start"], span["end"]])
         if masses is None or at[0] < 0 or at[1] > d.grid.n:

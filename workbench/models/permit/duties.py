@@ -1,0 +1,75 @@
+"""The calendar of duties of one permit: which window was kept, late, missed, or cannot be judged yet."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from workbench.models.permit.calendars import FREQUENCY_WORDS, counts_in, windows
+from workbench.models.permit.dossier import Dossier
+from workbench.models.permit.results import records
+
+STATES = ("kept", "late", "missed", "unknown")
+_COLUMNS = ["duty", "outlet_id", "factor", "frequency", "label", "start", "end", "due", "state"]
+_WORDS = {"self_monitoring": "自行监测 self-monitoring", "execution_report": "执行报告 report", "ledger": "台账 ledger"}
+_TABLE = {"self_monitoring": "self_monitoring", "execution_report": "execution_reports", "ledger": "ledger"}
+
+
+def duty_calendar(d: Dossier) -> pd.DataFrame:
+    """Return one row per duty and window inside the review.
+
+    Returns
+    -------
+    DataFrame
+        duty, outlet_id, factor, frequency, label, start, end (not included), due, state (one of :data:`STATES`;
+        ``unknown``: not due yet, no due date in the permit, or no such table).
+    """
+    if d.permit is None or d.duties is None:
+        return pd.DataFrame(columns=_COLUMNS)
+    rows = []
+    for duty in records(d.duties.sort_values(["duty", "outlet_id", "factor"], kind="stable")):
+        table = _TABLE[duty["duty"]]
+        until = d.until(table)
+        begin = max(d.since(table), pd.Timestamp(d.permit["valid_from"])).normalize()
+        starts, ends = windows(duty["frequency"], begin, max(until, d.grid.end) + pd.Timedelta(days=1))
+        known = pd.notna(duty["due_days"])
+        due = ends + pd.Timedelta(days=float(duty["due_days"]) if known else 0.0)
+        done = _done(d, duty, starts, ends)
+        label = f"{_WORDS[duty['duty']]} {duty['outlet_id']} {duty['factor']} {FREQUENCY_WORDS[duty['frequency']][0]}".replace("  ", " ")
+        absent, reported = np.isnat(done), duty["duty"] == "execution_report"
+        late = ~absent & reported & (done > due.to_numpy())
+        pending = absent & (due > until)
+        for a, b, last, no, slow, open_ in zip(starts, ends, due, absent, late, pending, strict=True):
+            if b <= d.grid.start or a >= d.grid.end:
+                continue
+            unknown = not known or open_ or _missing(d, duty["duty"])
+            state = "unknown" if unknown else "missed" if no else "late" if slow else "kept"
+            rows.append((duty["duty"], duty["outlet_id"], duty["factor"], duty["frequency"], label, a, b, last if known else pd.NaT, state))
+    return pd.DataFrame(rows, columns=_COLUMNS)
+
+
+def _missing(d: Dossier, duty: str) -> bool:
+    return {"self_monitoring": d.samples, "execution_report": d.reports, "ledger": d.ledger}[duty] is None
+
+
+def _done(d: Dossier, duty: dict[str, object], starts: pd.DatetimeIndex, ends: pd.DatetimeIndex) -> np.ndarray:
+    """Return when each window's duty was done, datetime64; NaT where it was not."""
+    out = np.full(len(starts), np.datetime64("NaT"), "datetime64[ns]")
+    if _missing(d, str(duty["duty"])):
+        return out
+    if duty["duty"] == "execution_report" and d.reports is not None:
+        middle = (d.reports["period_start"] + (d.reports["period_end"] - d.reports["period_start"]) / 2).to_numpy()
+        handed = d.reports["submitted_at"].to_numpy()
+        for k, (a, b) in enumerate(zip(starts.to_numpy(), ends.to_numpy(), strict=True)):
+            mine = handed[(middle >= a) & (middle < b) & ~np.isnat(handed)]
+            if mine.size:
+                out[k] = mine.min()
+        return out
+    if duty["duty"] == "self_monitoring" and d.samples is not None:
+        taken = d.samples[(d.samples["outlet_id"] == duty["outlet_id"]) & (d.samples["factor"] == duty["factor"])]
+        times = np.sort(taken["sampled_at"].to_numpy())
+    else:
+        times = np.sort(d.ledger["date"].unique()) if d.ledger is not None else np.empty(0, "datetime64[ns]")
+    seen = counts_in(times, starts, ends) > 0
+    out[seen] = starts.to_numpy()[seen]
+    return out
