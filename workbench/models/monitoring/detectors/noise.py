@@ -1,0 +1,120 @@
+"""Values without a process behind them: drawn from a generator, and purge shapes off their schedule."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from workbench.models.monitoring.detectors.shift import LONGEST, log_tail
+from workbench.models.monitoring.panel import Panel
+from workbench.models.monitoring.scan import best_windows, middle, own_scores
+from workbench.models.monitoring.verdicts import Verdicts, no_spans, sellke, verdicts
+
+
+def values_generated(panel: Panel, *, score_min: float, lag_max: float, lag_usual: float) -> Verdicts:
+    """Find spans without autocorrelation in a point that usually has it, and without dependence on its related channels.
+
+    Parameters
+    ----------
+    score_min : float
+        Smallest standardised window score of the loss of lag-1 autocorrelation against own past and peers.
+    lag_max : float
+        Largest median autocorrelation inside the span.
+    lag_usual : float
+        Smallest usual autocorrelation of the point (or of its peers): below it the detector abstains.
+    """
+    lag, valid = smoothness(panel), panel.day("n_valid")
+    days = panel.shape[1]
+    shown = panel.running.reshape(panel.shape[0], days, 24).mean(axis=2) >= 0.4
+    lag = np.where(shown & (valid >= 0.5 * panel.per_day[:, None]), lag, np.nan)
+    usual = middle(lag)
+    peers = np.array([np.nanmedian(usual[panel.peers == g]) if np.isfinite(usual[panel.peers == g]).any() else np.nan for g in panel.peers])
+    reference = np.fmax(usual, peers)
+    able = panel.judged[:, None] & (panel.per_day >= 24)[:, None] & np.isfinite(lag) & (reference >= lag_usual)[:, None]
+    with np.errstate(all="ignore"):
+        fisher = np.arctanh(np.clip(lag, -0.98, 0.98))
+    z = np.where(able, -own_scores(np.where(able, fisher, np.nan), panel.peers), np.nan)
+    # a point that is generated throughout has no honest past: measure it against its peers
+    whole = able & (usual < lag_max)[:, None]
+    z = np.where(whole, np.maximum(np.nan_to_num(z), 3.0), z)
+    rows = []
+    for row, a, b, score in best_windows(z, panel.peers, score_min, tuple(w for w in (1, *LONGEST) if w <= max(1, days // 3))):
+        inside = float(np.nanmedian(lag[row, a:b]))
+        if inside > lag_max:
+            continue
+        kept, before = _dependence(panel, row, a, b)
+        start, end = panel.first_day + pd.Timedelta(days=a), panel.first_day + pd.Timedelta(days=b)
+        numbers = {"lag1": inside, "usual": float(reference[row]), "dependence": kept, "dependence_usual": before, "days": b - a}
+        rows.append({"row": row, "start": start, "end": end, "nats": float(sellke(log_tail(score))), **numbers})
+    spans = pd.DataFrame(rows) if rows else no_spans(["lag1", "usual", "dependence", "dependence_usual", "days"])
+    return verdicts(panel.shape, able, np.nan_to_num(np.maximum(z, 0)), spans, panel.first_day)
+
+
+def smoothness(panel: Panel) -> np.ndarray:
+    """Return a lag-1 autocorrelation that single spikes do not upset, shape (point, day).
+
+    For a normal series the mean step is 2/√π·σ·√(1−r); one spike enlarges σ far more than the mean step, so it cannot pass
+    for a generator, as it does in the sum of squared steps.
+    """
+    sd = panel.day("sd").astype(float)
+    ratio = panel.day("rough") / np.where(sd > 0, sd, np.nan) * np.sqrt(np.pi) / 2
+    return np.asarray(1 - ratio**2)
+
+
+def _dependence(panel: Panel, row: int, a: int, b: int) -> tuple[float, float]:
+    """Return the correlation with the expectation inside a span and outside it (NaN where there is none)."""
+    expected = panel.expectation.expected[row]
+    actual = expected + panel.expectation.residual[row]
+    inside = np.zeros(len(actual), dtype=bool)
+    inside[a * 24 : b * 24] = True
+    out = []
+    for chosen in (inside, ~inside):
+        ok = chosen & np.isfinite(actual) & np.isfinite(expected)
+        if ok.sum() < 12 or np.std(actual[ok]) == 0 or np.std(expected[ok]) == 0:
+            out.append(float("nan"))
+        else:
+            out.append(float(np.corrcoef(actual[ok], expected[ok])[0, 1]))
+    return out[0], out[1]
+
+
+def purge_off_schedule(panel: Panel, *, score_min: float, dips_min: float) -> Verdicts:
+    """Find days with many more short unmarked dips (purge shapes) than the point's own schedule has.
+
+    Parameters
+    ----------
+    score_min : float
+        Smallest Poisson score against the point's own usual number of dips per day.
+    dips_min : float
+        Fewest dips in a day.
+    """
+    dips = panel.day("n_dips").astype(float)
+    able = panel.pollutant[:, None] & (panel.day("n_valid") >= 0.5 * panel.per_day[:, None]) & (panel.per_day >= 96)[:, None]
+    usual = np.nan_to_num(np.nanmean(np.where(able, np.minimum(dips, 4 + middle(np.where(able, dips, np.nan))[:, None]), 0), axis=1))[
+        :, None
+    ]
+    score = (dips - usual) / np.sqrt(np.maximum(usual, 0.5))
+    hit = able & (score >= score_min) & (dips >= dips_min) & (panel.running_share >= 0.4)
+    rows = []
+    for row, a, b in _runs(hit):
+        start, end = panel.first_day + pd.Timedelta(days=a), panel.first_day + pd.Timedelta(days=b)
+        top = float(score[row, a:b].max())
+        nats = float(0.5 * sellke(log_tail(min(top, 8.0))))
+        rows.append(
+            {
+                "row": row,
+                "start": start,
+                "end": end,
+                "nats": nats,
+                "dips": float(dips[row, a:b].max()),
+                "usual": float(usual[row, 0]),
+                "days": b - a,
+            }
+        )
+    spans = pd.DataFrame(rows) if rows else no_spans(["dips", "usual", "days"])
+    return verdicts(panel.shape, able, np.maximum(score, 0), spans, panel.first_day)
+
+
+def _runs(hit: np.ndarray) -> list[tuple[int, int, int]]:
+    from workbench.models.monitoring.verdicts import runs_of
+
+    return runs_of(hit, bridge=1)

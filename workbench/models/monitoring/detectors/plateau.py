@@ -1,0 +1,167 @@
+"""Values that stand still or stop short: constant values, clipping and bunching, a range set too low."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from workbench.models.monitoring.kernels import EARLY, LEVELS, level_of
+from workbench.models.monitoring.panel import Panel
+from workbench.models.monitoring.scan import middle
+from workbench.models.monitoring.verdicts import SPAN_COLUMNS, Verdicts, no_spans, runs_of, verdicts
+
+
+def tie_rates(panel: Panel) -> tuple[np.ndarray, np.ndarray]:
+    """Return how likely a run of equal values goes on, by value level: early and later, shape (point, level).
+
+    The point's own counts are shrunk towards its neighbouring levels and its peers; runs were capped while counting, so
+    the very plateaus that are looked for hardly move the rate.
+    """
+    counts = panel.hour("hazard").astype(float)
+    smooth = counts.copy()
+    smooth[:, 1:] += 0.5 * counts[:, :-1]
+    smooth[:, :-1] += 0.5 * counts[:, 1:]
+    rates = []
+    for on, chances, prior in ((0, 1, 40.0), (2, 3, 20.0)):
+        own = counts[:, :, on].sum(axis=1), counts[:, :, chances].sum(axis=1)
+        peers = np.zeros(len(own[0]))
+        for g in np.unique(panel.peers):
+            members = panel.peers == g
+            typical = np.median((own[0][members] + 0.5) / (own[1][members] + 1.0))
+            peers[members] = typical
+        mean = (own[0] + prior * peers) / (own[1] + prior)
+        rates.append((smooth[:, :, on] + prior * mean[:, None]) / (smooth[:, :, chances] + prior))
+    return np.clip(rates[0], 1e-3, 0.999), np.clip(np.maximum(rates[1], rates[0]), 1e-3, 0.999)
+
+
+def values_stay_constant(panel: Panel, *, p_max: float, min_hours: float, floor_share: float) -> Verdicts:
+    """Find runs of equal values longer than the point's own honest ties explain: p ≈ n·ρ^(r−1).
+
+    ρ depends on the value level, since rounding ties low values more; a run at the detection floor (the lowest value, met in
+    at least ``floor_share`` of the days) or at the end of the range is not evidence. A gap breaks no run by itself.
+
+    Parameters
+    ----------
+    p_max : float
+        Largest probability of such a run on one honest day.
+    min_hours : float
+        Shortest run, in hours of values.
+    floor_share : float
+        Share of days whose minimum equals the point's minimum from which that value counts as a detection floor.
+    """
+    early, late = tie_rates(panel)
+    run, value = panel.day("run").astype(float), panel.day("run_value")
+    n_valid = panel.day("n_valid")
+    levels = np.array([level_of(float(v)) if np.isfinite(v) else 0 for v in value.ravel()]).reshape(value.shape) % LEVELS
+    rows = np.arange(len(run))[:, None]
+    first = np.minimum(run - 1, EARLY - 1)
+    rest = np.maximum(run - EARLY, 0)
+    log_p = np.log(np.maximum(n_valid, 1)) + first * np.log(early[rows, levels]) + rest * np.log(late[rows, levels])
+    evaluable = panel.judged[:, None] & (n_valid >= 0.25 * panel.per_day[:, None])
+    honest = at_floor(panel, value, floor_share) | at_top(panel, value)
+    hours = run * 24 / panel.per_day[:, None]
+    nats = np.where(evaluable & ~honest & (hours >= min_hours), np.maximum(-log_p, 0), 0.0)
+    hit = nats >= -np.log(p_max)
+    return verdicts(panel.shape, evaluable, nats, _run_spans(panel, hit, nats, early, levels), panel.first_day)
+
+
+def at_floor(panel: Panel, value: np.ndarray, floor_share: float) -> np.ndarray:
+    """Return where a value is the detection floor: zero, or the point's lowest value if many days reach it."""
+    low = panel.day("low")
+    lowest = np.where(np.isfinite(low), low, np.inf).min(axis=1)
+    share = (low <= lowest[:, None]).sum(axis=1) / np.maximum(np.isfinite(low).sum(axis=1), 1)
+    is_floor = (value <= lowest[:, None]) & (share >= floor_share)[:, None]
+    return np.asarray(is_floor | (value == 0))
+
+
+def at_top(panel: Panel, value: np.ndarray) -> np.ndarray:
+    """Return where a value is the upper end of the measuring range: genuine saturation."""
+    top = panel.roster["range_high"].to_numpy(dtype=float)[:, None]
+    return np.asarray(np.isfinite(top) & (value >= 0.999 * top))
+
+
+def _run_spans(panel: Panel, hit: np.ndarray, nats: np.ndarray, early: np.ndarray, levels: np.ndarray) -> pd.DataFrame:
+    value, run = panel.day("run_value"), panel.day("run")
+    start, end = panel.day("run_start"), panel.day("run_end")
+    offset = panel.roster["offset"].to_numpy(dtype=float)
+    rows = []
+    for row, day in zip(*np.nonzero(hit), strict=True):
+        last = day + 1 < hit.shape[1] and hit[row, day + 1] and start[row, day + 1] == start[row, day]
+        if last:
+            continue
+        step = pd.Timedelta(days=1) / panel.per_day[row]
+        at = panel.first_day + (offset[row] + float(start[row, day])) * step
+        until = panel.first_day + (offset[row] + float(end[row, day]) + 1) * step
+        rows.append(
+            {
+                "row": int(row),
+                "start": at.round("s"),
+                "end": until.round("s"),
+                "nats": float(nats[row, day]),
+                "value": float(value[row, day]),
+                "hours": float(run[row, day] * 24 / panel.per_day[row]),
+                "tie_rate": float(early[row, levels[row, day]]),
+            }
+        )
+    return pd.DataFrame(rows) if rows else no_spans(["value", "hours", "tie_rate"])
+
+
+def values_clipped_below_limit(panel: Panel, *, p_max: float, min_share: float, near: float) -> Verdicts:
+    """Find days whose top is cut off: many values equal to the largest one, day after day the same.
+
+    The chance of k values tied at the top is ρ^(k−1) with the point's own tie rate at that level; an equal top on the
+    neighbouring day counts once more. The end of the measuring range is genuine saturation. Where a limit is known, a top
+    within ``near`` under it (or under 0.7 or 0.5 of it, the tax notches) speaks more, any other less.
+
+    Parameters
+    ----------
+    p_max : float
+        Largest probability of the ties at the top on an honest day.
+    min_share : float
+        Smallest share of the day's values at the top.
+    near : float
+        Distance under the limit or a notch, as a share of it, that counts as just under.
+    """
+    early, _ = tie_rates(panel)
+    top, count, valid = panel.day("high"), panel.day("n_at_high").astype(float), panel.day("n_valid")
+    levels = np.array([level_of(float(v)) if np.isfinite(v) else 0 for v in top.ravel()]).reshape(top.shape)
+    rate = np.maximum(early[np.arange(len(top))[:, None], levels], 0.05)
+    limit = panel.roster["limit"].to_numpy(dtype=float)[:, None]
+    evaluable = panel.judged[:, None] & (valid >= 0.5 * panel.per_day[:, None])
+    share = count / np.maximum(valid, 1)
+    same = np.zeros(top.shape)
+    same[:, 1:] += top[:, 1:] == top[:, :-1]
+    same[:, :-1] += top[:, :-1] == top[:, 1:]
+    nats = (count - 1) * -np.log(rate) - np.log(np.maximum(valid, 1)) + same * -np.log(rate)
+    spread = panel.day("sd") > 0
+    place = np.zeros(top.shape)
+    for notch in (1.0, 0.7, 0.5):
+        ratio = top / (notch * limit)
+        place = np.where((ratio <= 1.0 + 1e-6) & (ratio >= 1 - near), 1.0, place)
+    usual = middle(np.where(evaluable, top, np.nan))[:, None]
+    cut = top >= 0.6 * usual  # the top of a low day is no cap
+    whole = panel.day("run") >= 0.9 * valid
+    nats = np.where(evaluable & spread & ~whole & cut & (share >= min_share) & ~at_top(panel, top), np.maximum(nats, 0), 0.0)
+    hit = nats >= -np.log(p_max)
+    rows = []
+    for row, a, b in runs_of(hit, bridge=2):
+        inside = slice(a, b)
+        k = int(np.argmax(nats[row, inside])) + a
+        rows.append(
+            {
+                "row": row,
+                "start": panel.first_day + pd.Timedelta(days=a),
+                "end": panel.first_day + pd.Timedelta(days=b),
+                "nats": float(nats[row, inside].sum()),
+                "value": float(top[row, k]),
+                "share": float(np.nanmean(share[row, inside])),
+                "limit": float(limit[row, 0]),
+                "near_limit": float(place[row, k]),
+                "days": float(hit[row, inside].sum()),
+            }
+        )
+    spans = pd.DataFrame(rows) if rows else no_spans(["value", "share", "limit", "near_limit", "days"])
+    return verdicts(panel.shape, evaluable, nats, spans, panel.first_day)
+
+
+__all__ = ["SPAN_COLUMNS", "tie_rates", "values_clipped_below_limit", "values_stay_constant"]

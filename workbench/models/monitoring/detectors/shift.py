@@ -1,0 +1,264 @@
+"""Edits of the scale: slope, intercept, clean water in place of the sample, dilution of the sampling line, drift."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from workbench.models.monitoring.expectation import Expectation
+from workbench.models.monitoring.panel import Panel
+from workbench.models.monitoring.scan import best_windows, middle, own_scores
+from workbench.models.monitoring.verdicts import Verdicts, no_spans, sellke, verdicts
+from workbench.models.monitoring.vocabulary import OXYGEN
+
+LONGEST = (2, 3, 5, 7, 10, 14, 21, 30)
+AMBIENT_O2 = 20.9
+
+
+def daily_residual(expectation: Expectation, days: int) -> np.ndarray:
+    """Return the median residual of each day with at least six known hours, shape (point, day)."""
+    r = expectation.residual.reshape(len(expectation.residual), days, 24)
+    return np.where(np.isfinite(r).sum(axis=2) >= 6, middle(r, axis=2), np.nan)
+
+
+def log_tail(score: np.ndarray | float) -> np.ndarray:
+    """Return ln P(Z > score) for large scores, by the Mills ratio."""
+    s = np.maximum(np.asarray(score, dtype=float), 0.5)
+    return np.asarray(-0.5 * s**2 - np.log(s * np.sqrt(2 * np.pi)))
+
+
+def _windows(panel: Panel, z: np.ndarray, score_min: float, ladder: tuple[int, ...] = LONGEST) -> list[tuple[int, int, int, float]]:
+    return best_windows(z, panel.peers, score_min, tuple(w for w in ladder if w <= max(2, panel.shape[1] // 3)))
+
+
+def _dates(panel: Panel, a: int, b: int) -> tuple[pd.Timestamp, pd.Timestamp]:
+    return panel.first_day + pd.Timedelta(days=a), panel.first_day + pd.Timedelta(days=b)
+
+
+def _scores(panel: Panel, expectation: Expectation, explained_min: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return daily residuals, their downward scores and where they are evaluable."""
+    r = daily_residual(expectation, panel.shape[1])
+    able = (expectation.explained >= explained_min) & panel.judged
+    z = np.where(able[:, None], -own_scores(r, panel.peers), np.nan)
+    return r, z, np.isfinite(z)
+
+
+def values_scaled_down(panel: Panel, *, score_min: float, explained_min: float, drop_min: float) -> Verdicts:
+    """Find spans in which a pollutant reads lower than its related channels say, by one factor: Δlog mean = Δlog sd.
+
+    Parameters
+    ----------
+    score_min : float
+        Smallest standardised window score of the downward residual.
+    explained_min : float
+        Smallest share of variance that the related channels explain; below it the detector abstains.
+    drop_min : float
+        Smallest drop in log units.
+    """
+    return _edit(panel, slope=True, score_min=score_min, explained_min=explained_min, drop_min=drop_min)
+
+
+def values_shifted_down(panel: Panel, *, score_min: float, explained_min: float, drop_min: float) -> Verdicts:
+    """Find spans in which a pollutant reads lower by one amount: the mean moves, the size of the steps stays."""
+    return _edit(panel, slope=False, score_min=score_min, explained_min=explained_min, drop_min=drop_min)
+
+
+def _edit(panel: Panel, *, slope: bool, score_min: float, explained_min: float, drop_min: float) -> Verdicts:
+    r, z, able = _scores(panel, panel.expectation, explained_min)
+    able &= panel.pollutant[:, None] & panel.expectation.logarithmic[:, None]
+    z = np.where(able, z, np.nan)
+    rough = np.log(np.where(panel.day("rough") > 0, panel.day("rough"), np.nan))
+    strength = np.where(able, np.maximum(z, 0), np.nan)
+    rows = []
+    for row, a, b, score in _windows(panel, z, score_min):
+        near = np.r_[max(0, a - 21) : a, b : min(panel.shape[1], b + 21)]
+        if len(near) < 3:
+            continue
+        drop = float(np.nanmedian(r[row, near]) - np.nanmedian(r[row, a:b]))
+        steps = _median_or(rough[row, near], 0.0) - _median_or(rough[row, a:b], 0.0)
+        # a scaled series loses its steps by the same factor, a shifted one keeps them
+        scaled = abs(steps - drop) <= abs(steps)
+        if drop < drop_min or scaled is not slope:
+            continue
+        start, end = _dates(panel, a, b)
+        abrupt = _edge(r[row], a, b, drop)
+        nats = float(sellke(log_tail(score))) * 0.5
+        numbers = {"drop": 1 - np.exp(-drop), "days": b - a, "abrupt": abrupt, "explained": panel.expectation.explained[row]}
+        rows.append({"row": row, "start": start, "end": end, "nats": nats, **numbers})
+    spans = pd.DataFrame(rows) if rows else no_spans(["drop", "days", "abrupt", "explained"])
+    return verdicts(panel.shape, able, strength, spans, panel.first_day)
+
+
+def _median_or(x: np.ndarray, other: float) -> float:
+    return float(np.median(x[np.isfinite(x)])) if np.isfinite(x).any() else other
+
+
+def _edge(r: np.ndarray, a: int, b: int, drop: float) -> float:
+    """Return how much of the drop happens from one day to the next at the edges, 0–1: edits are abrupt, processes drift."""
+    parts = []
+    for inside, outside in (((a, min(a + 2, b)), (a - 2, a)), ((max(a, b - 2), b), (b, b + 2))):
+        if outside[0] < 0 or outside[1] > len(r):
+            continue
+        before, within = r[outside[0] : outside[1]], r[inside[0] : inside[1]]
+        if np.isfinite(before).any() and np.isfinite(within).any():
+            parts.append(np.clip((np.nanmean(before) - np.nanmean(within)) / max(drop, 1e-9), 0, 1))
+    return float(np.mean(parts)) if parts else 0.5
+
+
+def clean_water_replaces_sample(panel: Panel, *, score_min: float, drop_min: float, flat_max: float) -> Verdicts:
+    """Find spans in which COD or NH3-N reads low and flat whatever flow and pH do: a bottle in place of the sample.
+
+    Low and flat must come together, against the point's own past: the drop of the level beyond the expectation from flow and pH,
+    and steps smaller than the level alone explains.
+
+    Parameters
+    ----------
+    score_min : float
+        Smallest standardised window score of both together.
+    drop_min : float
+        Smallest drop of the level, as a share.
+    flat_max : float
+        Largest ratio of the span's daily spread to the usual one.
+    """
+    water = panel.roster["system"].isin(("wastewater", "surface_water")).to_numpy() & panel.pollutant & (panel.per_day >= 24)
+    days = panel.shape[1]
+    shown = panel.running.reshape(panel.shape[0], days, 24).mean(axis=2) >= 0.4
+    with np.errstate(all="ignore"):
+        level = np.log(np.where((panel.day("mean") > 0) & shown, panel.day("mean"), np.nan))
+        sd = np.where(shown & (panel.day("n_valid") >= 0.4 * panel.per_day[:, None]), panel.day("sd"), np.nan)
+        flat = np.log(np.maximum(sd, 1e-6 * np.exp(np.nan_to_num(level))))
+    process = daily_residual(panel.process_expectation, days)
+    level = np.where(np.isfinite(process), process, level)
+    able = water[:, None] & np.isfinite(level) & np.isfinite(flat)
+    low, still = -own_scores(np.where(able, level, np.nan), panel.peers), -own_scores(np.where(able, flat, np.nan), panel.peers)
+    z = np.where((low > 0) & (still > 0), (np.clip(low, 0, 6) + np.clip(still, 0, 6)) / np.sqrt(2), np.minimum(low, still))
+    z = np.where(able, z, np.nan)
+    rows = []
+    for row, a, b, score in _windows(panel, z, score_min, (1, *LONGEST)):
+        out = np.r_[max(0, a - 30) : a, b : min(days, b + 30)]
+        drop = 1 - np.exp(_median_or(level[row, a:b], 0.0) - _median_or(level[row, out], 0.0))
+        ratio = np.exp(_median_or(flat[row, a:b], 0.0) - _median_or(flat[row, out], 0.0))
+        if drop < drop_min or ratio > flat_max:
+            continue
+        start, end = _dates(panel, a, b)
+        nats = float(sellke(log_tail(score)))
+        rows.append({"row": row, "start": start, "end": end, "nats": nats, "drop": drop, "flat": ratio, "days": b - a})
+    spans = pd.DataFrame(rows) if rows else no_spans(["drop", "flat", "days"])
+    return verdicts(panel.shape, able, np.nan_to_num(np.maximum(z, 0)), spans, panel.first_day)
+
+
+def sampling_line_diluted(panel: Panel, *, score_min: float, air_min: float, agree: float) -> Verdicts:
+    """Find spans in which outside air gets into the sampling line: O2 rises and every pollutant falls along one mixing line.
+
+    With a share f of air, c → c·(1−f) and O2 → O2 + f·(20.9−O2). The converted concentration c·(21−O2ref)/(21−O2) does not
+    change, so the pair is watched and not c_ref. Where O2 does not rise while all pollutants fall by one factor that flow,
+    temperature and power do not explain, O2 has been falsified with them or a common scale was edited.
+
+    Parameters
+    ----------
+    score_min : float
+        Smallest standardised window score of the joint movement.
+    air_min : float
+        Smallest share of air.
+    agree : float
+        Largest relative disagreement of the shares computed from the pollutants and from O2 for the mixing line.
+    """
+    days, n = panel.shape[1], panel.shape[0]
+    r = daily_residual(panel.process_expectation, days)
+    z = own_scores(r, panel.peers)
+    joint = np.full((n, days), np.nan)
+    oxygen = np.full(n, -1)
+    factors = panel.roster["factor"].to_numpy(dtype=object)
+    partners: dict[int, np.ndarray] = {}
+    for rows in panel.members.values():
+        pollutants = rows[panel.pollutant[rows] & panel.process_expectation.logarithmic[rows]]
+        gas = rows[(factors[rows] == OXYGEN) & panel.judged[rows]]
+        if len(pollutants) < 2 and not (len(pollutants) and len(gas)):
+            continue
+        down = -z[pollutants]
+        lowest = np.where(np.isfinite(down).all(axis=0), np.clip(down, -6, 6).min(axis=0), np.nan)
+        head = int(pollutants[0])
+        partners[head] = pollutants
+        if len(gas):
+            oxygen[head] = int(gas[0])
+            rise = np.clip(np.nan_to_num(z[gas[0]]), -6, 6)
+            joint[head] = (lowest * np.sqrt(len(pollutants)) + np.maximum(rise, 0)) / np.sqrt(2)
+        else:
+            joint[head] = lowest * np.sqrt(len(pollutants)) / np.sqrt(2)
+    able_rows = np.isfinite(joint)
+    rows_out = []
+    hourly = panel.hour("hour_mean")
+    for row, a, b, score in _windows(panel, joint, score_min, (1, *LONGEST)):
+        near = np.r_[max(0, a - 21) : a, b : min(days, b + 21)]
+        if len(near) < 3:
+            continue
+        shares = [1 - np.exp(_median_or(r[p, a:b], 0.0) - _median_or(r[p, near], 0.0)) for p in partners[row]]
+        share = float(np.median(shares))
+        air = np.nan
+        if oxygen[row] >= 0:
+            o2 = np.where(panel.running[oxygen[row]], hourly[oxygen[row]], np.nan)
+            usual = _median_or(o2.reshape(days, 24)[near].ravel(), np.nan)
+            moved = _median_or(r[oxygen[row], a:b], 0.0) - _median_or(r[oxygen[row], near], 0.0)
+            air = float(moved / max(AMBIENT_O2 - usual, 1.0))
+        if share < air_min or max(shares) - min(shares) > agree * share + 0.05:
+            continue
+        on_line = bool(np.isfinite(air) and air >= 0.5 * air_min and abs(air - share) <= agree * share + 0.03)
+        if len(shares) < 2 and not on_line:
+            continue
+        start, end = _dates(panel, a, b)
+        nats = float(sellke(log_tail(score)))
+        for p in partners[row]:
+            numbers = {"air": share, "o2_share": air, "on_line": float(on_line), "pollutants": len(shares), "days": b - a}
+            rows_out.append({"row": int(p), "start": start, "end": end, "nats": nats, **numbers})
+    able = np.zeros((n, days), dtype=bool)
+    strength = np.zeros((n, days))
+    for head, rows in partners.items():
+        able[rows] = able_rows[head]
+        strength[rows] = np.nan_to_num(np.maximum(joint[head], 0))
+    spans = pd.DataFrame(rows_out) if rows_out else no_spans(["air", "o2_share", "on_line", "pollutants", "days"])
+    return verdicts(panel.shape, able, strength, spans, panel.first_day)
+
+
+def drift_ends_at_calibration(panel: Panel, *, slope_min: float, reset_min: float, days_min: float) -> Verdicts:
+    """Find slow drifts of the residual that a maintenance or calibration resets: an instrument fault, not fraud.
+
+    Parameters
+    ----------
+    slope_min : float
+        Smallest drift over the span in robust standard deviations of the daily residual.
+    reset_min : float
+        Smallest share of the drift that the reset takes back.
+    days_min : float
+        Shortest drift.
+    """
+    _r, z, able = _scores(panel, panel.expectation, 0.2)
+    code = panel.hour("hour_mark").reshape(*panel.shape, 24)
+    serviced = (code == 2).any(axis=2) | (code == 4).any(axis=2)
+    window = int(days_min)
+    rows = []
+    grid = np.arange(window) - (window - 1) / 2
+    for row in np.flatnonzero(able.any(axis=1)):
+        for day in np.flatnonzero(serviced[row]):
+            if day < window or day + 3 > panel.shape[1]:
+                continue
+            past, after = -z[row, day - window : day], -z[row, day + 1 : day + 4]
+            if not np.isfinite(past).all() or not np.isfinite(after).any():
+                continue
+            rise = float((grid @ past) / (grid @ grid)) * window
+            reset = float(np.nanmedian(after) - np.median(past[-3:]))
+            straight = np.corrcoef(grid, past)[0, 1] ** 2
+            if abs(rise) >= slope_min and -reset / rise >= reset_min and straight >= 0.6:
+                start, end = _dates(panel, day - window, day)
+                rows.append(
+                    {
+                        "row": int(row),
+                        "start": start,
+                        "end": end,
+                        "nats": min(abs(rise), 8.0),
+                        "rise": rise,
+                        "reset": -reset / rise,
+                        "days": window,
+                    }
+                )
+    spans = pd.DataFrame(rows) if rows else no_spans(["rise", "reset", "days"])
+    return verdicts(panel.shape, able, np.zeros(panel.shape), spans, panel.first_day)

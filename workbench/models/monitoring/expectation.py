@@ -1,0 +1,148 @@
+"""What the related channels lead one to expect: a robust ridge regression per point on hourly means.
+
+The second channel of most findings is the residual of this expectation. Predictors are the other channels of the
+same place, the production and treatment power and the conditions of the same enterprise and, for points without an
+enterprise (ambient air, rivers), the same factor at other places.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from workbench.models.monitoring.scan import middle
+from workbench.models.monitoring.vocabulary import OXYGEN
+
+if TYPE_CHECKING:
+    from workbench.models.monitoring.panel import Panel
+
+MAX_PREDICTORS, MIN_HOURS, ROUNDS = 14, 168, 3
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """Hourly residuals.
+
+    Parameters
+    ----------
+    residual : float32 array, shape (point, hour)
+        Transformed value less its expectation; log units for concentrations and flows. NaN where unknown.
+    scale : float32 array, shape (point,)
+        Robust standard deviation of the residual, NaN without an expectation.
+    explained : float32 array, shape (point,)
+        Share of the variance explained, 0–1.
+    predictors : int32 array, shape (point,)
+        Number of related channels.
+    logarithmic : bool array, shape (point,)
+        Whether the transform is the logarithm.
+    """
+
+    residual: np.ndarray
+    scale: np.ndarray
+    explained: np.ndarray
+    predictors: np.ndarray
+    logarithmic: np.ndarray
+    expected: np.ndarray
+
+
+def transform(panel: Panel) -> tuple[np.ndarray, np.ndarray]:
+    """Return hourly ordinary means on the scale of the regression, and which rows are logarithmic.
+
+    A row is logarithmic where nearly all of its values are positive and its unit is a concentration or flow; the
+    logarithm is floored at a hundredth of the row's median, so that zeros stay finite.
+    """
+    value = panel.hour("hour_mean")
+    units = panel.roster["unit"].astype(str)
+    wanted = np.array([any(p in u for p in ("g/", "m³/h", "m3/h", "kW")) for u in units])
+    typical = middle(np.where(value > 0, value, np.nan))
+    logarithmic = wanted & np.isfinite(typical)
+    floor = np.where(logarithmic, 0.01 * typical, 1.0).astype(np.float32)
+    out = value.copy()
+    out[logarithmic] = np.log(np.maximum(value[logarithmic], floor[logarithmic, None]))
+    out[np.isnan(value)] = np.nan
+    return out, logarithmic
+
+
+def expect(panel: Panel, *, process_only: bool = False) -> Expectation:
+    """Fit the expectation of every judged point (source: the point's own history and its related channels).
+
+    Parameters
+    ----------
+    process_only : bool
+        Leave out the other pollutants and the oxygen of the same place, which a manipulated sampling line moves together.
+    """
+    z, logarithmic = transform(panel)
+    n, hours = z.shape
+    factors = panel.roster["factor"].to_numpy(dtype=object)
+    residual = np.full((n, hours), np.nan, np.float32)
+    expected = np.full((n, hours), np.nan, np.float32)
+    scale, explained = np.full(n, np.nan, np.float32), np.zeros(n, np.float32)
+    count = np.zeros(n, np.int32)
+    for row in np.flatnonzero(panel.judged):
+        chosen = predictors_of(panel, int(row))
+        if process_only:
+            chosen = chosen[~(panel.pollutant[chosen] | (factors[chosen] == OXYGEN)) | (panel.station[chosen] != panel.station[row])]
+        y = np.where(panel.running[row], z[row], np.nan)
+        if np.isfinite(y).sum() < MIN_HOURS or not len(chosen):
+            continue
+        made = _robust_ridge(y, z[chosen])
+        if made is None:
+            continue
+        count[row] = len(chosen)
+        expected[row], explained[row] = made
+        residual[row] = y - expected[row]
+        finite = residual[row][np.isfinite(residual[row])]
+        scale[row] = 1.4826 * np.median(np.abs(finite - np.median(finite)))
+    return Expectation(residual, scale, explained, count, logarithmic, expected)
+
+
+def predictors_of(panel: Panel, row: int) -> np.ndarray:
+    """Return the rows that may explain ``row``: same place first, then the enterprise's process, then the same factor elsewhere."""
+    same = panel.siblings(row)
+    enterprise = str(panel.roster["enterprise_id"].iloc[row])
+    process = panel.process_rows.get(enterprise, {}) if enterprise else {}
+    rows = [same, *(process[k][:3] for k in ("production", "treatment", "condition") if k in process)]
+    if not enterprise:
+        alike = np.flatnonzero((panel.peers == panel.peers[row]) & panel.judged & (panel.station != panel.station[row]))
+        rows.append(alike[:6])
+    joined = np.concatenate(rows).astype(int)
+    return joined[np.isfinite(panel.hour("hour_mean")[joined]).mean(axis=1) > 0.2][:MAX_PREDICTORS] if len(joined) else joined
+
+
+def known_rows(x: np.ndarray) -> np.ndarray:
+    """Return the rows with at least one finite value."""
+    return np.asarray(np.isfinite(x).any(axis=1))
+
+
+def _robust_ridge(y: np.ndarray, x: np.ndarray, penalty: float = 1e-2) -> tuple[np.ndarray, float] | None:
+    """Return the fitted values and the explained share; outliers are clipped at three robust standard deviations."""
+    design = np.where(np.isfinite(x), x, np.nan)
+    centre = middle(design)[:, None]
+    spread = np.sqrt(middle((design - centre) ** 2))[:, None]
+    wide = np.sqrt(np.nan_to_num(np.nanmean(np.where(known_rows(design)[:, None], (design - centre) ** 2, 0), axis=1)))[:, None]
+    spread = np.where(spread > 0.1 * wide, spread, wide)
+    usable = (np.isfinite(spread) & (spread > 0)).ravel()
+    if not usable.any():
+        return None
+    known = np.isfinite(design).mean(axis=0) >= 0.5
+    design = np.nan_to_num((design[usable] - centre[usable]) / spread[usable]).clip(-6, 6)
+    design = np.vstack([np.ones(design.shape[1]), design, design**2])
+    use = np.isfinite(y) & known
+    if use.sum() < 4 * design.shape[0]:
+        return None
+    a, target = design[:, use], y[use].astype(float)
+    ridge = penalty * use.sum() * np.eye(a.shape[0])
+    ridge[0, 0] = 0.0
+    gram = np.linalg.inv(a @ a.T + ridge)
+    clipped, beta = target, np.zeros(a.shape[0])
+    for _ in range(ROUNDS):
+        beta = gram @ (a @ clipped)
+        error = target - beta @ a
+        sd = 1.4826 * np.median(np.abs(error - np.median(error))) + 1e-9
+        clipped = beta @ a + np.clip(error, -3 * sd, 3 * sd)
+    fitted = np.where(known, beta @ design, np.nan)
+    total = np.median(np.abs(target - np.median(target))) + 1e-12
+    share = 1 - (np.median(np.abs(target - beta @ a)) / total) ** 2
+    return fitted.astype(np.float32), float(np.clip(share, 0, 1))

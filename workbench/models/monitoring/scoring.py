@@ -1,0 +1,198 @@
+"""Score of a candidate in log-odds: a sum of named terms, corrected by boosted trees where there are labels enough.
+
+Without labels the score is prior + Σ weight·circumstance, so its explanation is exact. With labels (see
+:func:`enough`) LightGBM starts from that sum as its initial score and learns corrections only, then one line is fitted
+through the log-odds (Platt), both judged out of fold by enterprise; a correction that does not lower the log loss there is dropped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from workbench.contracts import threads
+from workbench.models.monitoring.candidates import CIRCUMSTANCES, Scoring
+
+MIN_LABELLED, MIN_POSITIVE, FOLDS = 60, 15, 5
+SENSITIVITY = 0.7
+"""Chance that an inspection confirms what is there [R]: a visit finds traces of past falsification only sometimes."""
+COMPATIBLE = {"fabrication": {"fabrication", "exceedance", "treatment_off"}, "exceedance": {"exceedance", "fabrication", "treatment_off"}}
+"""Inspection kinds that confirm a candidate of a kind."""
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """Fitted score.
+
+    Parameters
+    ----------
+    scoring : Scoring
+        Priors and weights.
+    slope, shift : float
+        Platt line; 1 and 0 without labels.
+    booster : str
+        LightGBM model text; empty without a correction.
+    note : str
+        How it was fitted, for the card and the reasons.
+    """
+
+    scoring: Scoring
+    slope: float = 1.0
+    shift: float = 0.0
+    booster: str = ""
+    note: str = "unsupervised"
+
+    def terms(self, c: pd.DataFrame) -> pd.DataFrame:
+        """Return the additive terms of each candidate (log-odds), columns ``base`` and :data:`CIRCUMSTANCES`; rows sum to the score."""
+        out = plain_terms(c, self.scoring) * self.slope
+        out["base"] += self.shift
+        if self.booster and len(c):
+            shap = self._trees().predict(design(c), pred_contrib=True, num_threads=1)
+            out[list(CIRCUMSTANCES)] += self.slope * shap[:, : len(CIRCUMSTANCES)]
+            out["base"] += self.slope * shap[:, len(CIRCUMSTANCES) :].sum(axis=1)
+        return out
+
+    def log_odds(self, c: pd.DataFrame) -> np.ndarray:
+        """Return the score of each candidate."""
+        return self.terms(c).sum(axis=1).to_numpy()
+
+    def _trees(self) -> Any:
+        import lightgbm
+
+        return lightgbm.Booster(model_str=self.booster)
+
+
+def plain_terms(c: pd.DataFrame, scoring: Scoring) -> pd.DataFrame:
+    """Return prior and weighted circumstances of each candidate."""
+    out = pd.DataFrame(index=c.index)
+    out["base"] = c["detector"].map({k: f.prior for k, f in scoring.detectors.items()}).astype(float)
+    for name in CIRCUMSTANCES:
+        weight = scoring.circumstances[name].weight
+        out[name] = weight * c[name].astype(float)
+    exceedance = (c["family"] == "exceedance").to_numpy()
+    # for a reading over the limit the other channels and their calm are no argument
+    out.loc[exceedance, ["second_channel", "running", "whole_device", "duration"]] = 0.0
+    return out
+
+
+def design(c: pd.DataFrame) -> np.ndarray:
+    """Return the feature matrix of the trees, shape (candidate, circumstance)."""
+    return c[list(CIRCUMSTANCES)].to_numpy(dtype=float)
+
+
+def label_candidates(c: pd.DataFrame, enterprises: np.ndarray, kinds: np.ndarray, labels: pd.DataFrame) -> np.ndarray:
+    """Return 1, 0 or NaN per candidate: confirmed, refuted or not inspected.
+
+    A candidate is labelled by an inspection of its enterprise whose period covers part of it: confirmed where the inspection found a
+    violation of a compatible kind, refuted where it found none at all; another violation labels nothing.
+    """
+    out = np.full(len(c), np.nan)
+    if not len(labels):
+        return out
+    by = {str(e): g for e, g in labels.groupby("enterprise_id", sort=True)}
+    for i, (e, start, end) in enumerate(zip(enterprises, c["start"], c["end"], strict=True)):
+        mine = by.get(str(e))
+        if mine is None:
+            continue
+        near = mine[(mine["period_start"] < end) & (mine["period_end"] + pd.Timedelta(days=1) > start)]
+        if not len(near):
+            continue
+        wanted = COMPATIBLE.get(str(kinds[i]), set())
+        hit = [f == "violation" and bool(wanted & set(k)) for f, k in zip(near["finding"], near["kinds"], strict=True)]
+        if any(hit):
+            out[i] = 1.0
+        elif (near["finding"] == "none").all():
+            out[i] = 0.0
+    return out
+
+
+def fit_scorer(c: pd.DataFrame, y: np.ndarray, groups: np.ndarray, scoring: Scoring, seed: int) -> Scorer:
+    """Fit the score; see the module's first lines for the rule.
+
+    Parameters
+    ----------
+    y : float array
+        From :func:`label_candidates`.
+    groups : array of str
+        Enterprise of each candidate: folds never split one.
+    """
+    known = np.isfinite(y)
+    positives = int((y[known] == 1).sum())
+    counted = f"{int(known.sum())} labelled candidates, {positives} confirmed"
+    if not enough(y):
+        note = f"unsupervised: {counted}; {MIN_LABELLED} and {MIN_POSITIVE} of each outcome are needed"
+        return Scorer(scoring, note=note)
+    base = plain_terms(c, scoring).sum(axis=1).to_numpy()
+    labels, start, x, g = y[known], base[known], design(c)[known], groups[known].astype(str)
+    folds = _folds(g, seed)
+    corrected = np.empty(len(labels))
+    for k in range(FOLDS):
+        train, test = folds != k, folds == k
+        if not test.any():
+            continue
+        if len(np.unique(labels[train])) < 2:
+            corrected[test] = start[test]
+            continue
+        corrected[test] = start[test] + _boost(x[train], labels[train], start[train], seed).predict(x[test], raw_score=True, num_threads=1)
+    loss_plain, loss_trees = _platt_loss(start, labels, folds), _platt_loss(corrected, labels, folds)
+    if loss_trees < loss_plain:
+        trees = _boost(x, labels, start, seed)
+        slope, shift = _platt(corrected, labels)
+        note = f"boosted correction: {counted}; log loss {loss_trees:.3f} against {loss_plain:.3f} without, out of fold by enterprise"
+        return Scorer(scoring, slope, shift, trees.model_to_string(), note)
+    slope, shift = _platt(start, labels)
+    note = f"calibrated sum: {counted}; log loss {loss_plain:.3f}, a boosted correction did not lower it ({loss_trees:.3f})"
+    return Scorer(scoring, slope, shift, "", note)
+
+
+def enough(y: np.ndarray) -> bool:
+    """Return whether the labels suffice: 60 labelled candidates with 15 of each outcome."""
+    known = y[np.isfinite(y)]
+    return len(known) >= MIN_LABELLED and min((known == 1).sum(), (known == 0).sum()) >= MIN_POSITIVE
+
+
+def _folds(groups: np.ndarray, seed: int) -> np.ndarray:
+    names = np.unique(groups)
+    order = np.random.default_rng(seed).permutation(len(names))
+    fold = dict(zip(names[order], np.arange(len(names)) % FOLDS, strict=True))
+    return np.array([fold[g] for g in groups])
+
+
+def _boost(x: np.ndarray, y: np.ndarray, start: np.ndarray, seed: int) -> Any:
+    import lightgbm
+
+    data = lightgbm.Dataset(x, y, init_score=start, feature_name=list(CIRCUMSTANCES), free_raw_data=False)
+    params = {
+        "objective": "binary", "num_leaves": 4, "learning_rate": 0.05, "min_data_in_leaf": 10, "lambda_l2": 10.0,
+        "deterministic": True, "force_row_wise": True, "num_threads": min(threads(), 2), "seed": seed, "verbosity": -1,
+        "boost_from_average": False,
+    }  # fmt: skip
+    return lightgbm.train(params, data, num_boost_round=60)
+
+
+def _platt(score: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """Return slope and shift of the logistic line, pulled towards 1 and 0 by a weak normal prior."""
+    from scipy.optimize import minimize
+
+    def loss(theta: np.ndarray) -> tuple[float, np.ndarray]:
+        p = 1 / (1 + np.exp(-np.clip(theta[0] * score + theta[1], -30, 30)))
+        seen = np.clip(SENSITIVITY * p, 1e-9, 1 - 1e-9)
+        value = -np.sum(y * np.log(seen) + (1 - y) * np.log(1 - seen)) + 10 * (theta[0] - 1) ** 2 + 0.25 * theta[1] ** 2
+        slope = SENSITIVITY * p * (1 - p) * ((1 - y) / (1 - seen) - y / seen)
+        return float(value), np.array([np.sum(slope * score) + 20 * (theta[0] - 1), np.sum(slope) + 0.5 * theta[1]])
+
+    found = minimize(loss, np.array([1.0, 0.0]), jac=True, method="L-BFGS-B", bounds=[(0.1, 3.0), (-5.0, 5.0)])
+    return float(found.x[0]), float(found.x[1])
+
+
+def _platt_loss(score: np.ndarray, y: np.ndarray, folds: np.ndarray) -> float:
+    total = 0.0
+    for k in np.unique(folds):
+        train, test = folds != k, folds == k
+        slope, shift = _platt(score[train], y[train])
+        p = np.clip(SENSITIVITY / (1 + np.exp(-np.clip(slope * score[test] + shift, -30, 30))), 1e-6, 1 - 1e-6)
+        total -= float(np.sum(y[test] * np.log(p) + (1 - y[test]) * np.log(1 - p)))
+    return total / len(y)

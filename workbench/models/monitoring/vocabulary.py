@@ -1,0 +1,74 @@
+"""Words of this model: systems it judges, factors and their names, and the named states of unusual input."""
+
+from __future__ import annotations
+
+from workbench.contracts import Words
+
+MONITOR_SYSTEMS = ("cems", "wastewater", "ambient", "dust", "surface_water")
+"""Systems whose values are judged."""
+PROCESS_SYSTEMS = ("power", "condition")
+"""Systems that serve as the second channel; their own values are judged by other models."""
+FLOW, OXYGEN, STACK_TEMPERATURE, PH = ("a00000", "w00000"), "a19001", "a01012", "w01001"
+AUXILIARY = frozenset({"a00000", "w00000", "a19001", "a01012", "a01011", "a01013", "a01014", "w01001", "w01010", "w01014"})
+"""Factors that carry no limit of their own: flow, oxygen, temperature, velocity, pressure, humidity, pH, conductivity."""
+FACTOR_WORDS: dict[str, tuple[str, str]] = {
+    "a21026": ("二氧化硫", "SO2"),
+    "a21002": ("氮氧化物", "NOx"),
+    "a34013": ("烟尘", "particulates"),
+    "a24088": ("非甲烷总烃", "NMHC"),
+    "a19001": ("氧含量", "O2"),
+    "a00000": ("废气流量", "flue-gas flow"),
+    "a01012": ("烟气温度", "flue-gas temperature"),
+    "a34002": ("PM10", "PM10"),
+    "a34004": ("PM2.5", "PM2.5"),
+    "a21004": ("二氧化氮", "NO2"),
+    "a21005": ("一氧化碳", "CO"),
+    "a05024": ("臭氧", "O3"),
+    "w01018": ("化学需氧量", "COD"),
+    "w21003": ("氨氮", "NH3-N"),
+    "w01001": ("pH值", "pH"),
+    "w00000": ("废水流量", "wastewater flow"),
+    "w21011": ("总磷", "total phosphorus"),
+    "w01009": ("溶解氧", "dissolved oxygen"),
+    "w01019": ("高锰酸盐指数", "permanganate index"),
+}
+MARK_WORDS: dict[int, tuple[str, str]] = {
+    1: ("停运", "stopped"),
+    2: ("维护", "maintenance"),
+    3: ("手工设定", "set manually"),
+    4: ("故障", "fault"),
+    5: ("校准", "calibration"),
+    6: ("超量程", "over range"),
+    7: ("通讯异常", "communication error"),
+    8: ("启动", "start-up"),
+    9: ("停机", "shut-down"),
+    10: ("其他", "other"),
+}
+NOTICES: dict[str, Words] = {
+    "unknown_unit": Words(zh="单位无法识别，不予判定", en="the unit is not known, so the point is not judged"),
+    "empty_range": Words(zh="量程上限不大于下限，不予判定", en="the measuring range ends where it begins, so the point is not judged"),
+    "time_backwards": Words(zh="时间序列倒退或重复，整个数据集不予判定", en="times run backwards or repeat, so the cube is not judged"),
+    "irregular_times": Words(zh="时间间隔不规则，整个数据集不予判定", en="the time step is not regular, so the cube is not judged"),
+    "too_few_times": Words(zh="时间点不足两个", en="fewer than two times"),
+    "nothing_in_period": Words(zh="评估时段内没有数据", en="nothing inside the period"),
+    "not_in_cube": Words(zh="点位已登记但没有数据序列", en="the point is registered but has no series"),
+    "all_missing": Words(zh="全部缺失，无法判定", en="every value is missing, so the point cannot be judged"),
+    "few_values": Words(zh="有效数据过少，无法判定", en="too few ordinary values to judge"),
+    "impossible_values": Words(
+        zh="含无穷大或超出零点允差的负值，已剔除", en="infinite values, or values negative beyond the zero tolerance, were set aside"
+    ),
+    "no_limit": Words(
+        zh="没有许可限值，超标与限幅不予判定", en="no permitted limit, so exceedance and clipping at the limit are not judged"
+    ),
+}
+"""Code of an unusual input -> what it is called and what follows from it."""
+
+
+def may_be_negative(unit: str) -> bool:
+    """Return whether values under zero are possible in a unit; concentrations and flows cannot be negative."""
+    return not any(part in unit for part in ("g/", "m³/h", "m3/h", "L/s", "毫克", "微克"))
+
+
+def factor_words(factor: str) -> tuple[str, str]:
+    """Return the Chinese and English name of a factor; the code itself where it is not listed."""
+    return FACTOR_WORDS.get(factor, (factor, factor))
