@@ -66,7 +66,7 @@ def true_emission(
     else:
         flow = np.where(on, outlet.flow * (0.3 + 0.7 * load) * np.exp(0.035 * ar1(rng, n, 6)), outlet.flow * 0.015)
         fires = np.isfinite(outlet.o2_ref)
-        startup = after_start(on, int(rng.integers(6, 22)), 70) if fires else np.zeros(n, bool)
+        startup = after_start(on, int(rng.integers(10, 26)), 70) if fires else np.zeros(n, bool)
         out = Emission(flow, service, startup)
         spec = outlet.spec
         if fires:
@@ -121,7 +121,8 @@ def _reference(
     untreated = held * min(RAW_CAP, 1.0 / max(1e-3, 1.0 - float(spec["removal"])))
     ref = held + (1.0 - out.service) * (untreated - held)
     if out.startup.any():
-        ref = ref * np.where(out.startup, 1.0 + rng.uniform(0.4, 1.6), 1.0)
+        hot = out.startup & np.roll(out.startup, -7)  # the declared start-up outlasts its peak
+        ref = ref * np.where(hot, 1.0 + rng.uniform(0.4, 1.6), 1.0)
     # only what comes near its limit in ordinary operation is worth saving on
     over = ref if outlet.levels[name] < 0.2 * limit else _overloaded(ref, limit, residual, production.on, episodes, outlet.medium, rng)
     with np.errstate(divide="ignore", invalid="ignore"):

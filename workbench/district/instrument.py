@@ -21,6 +21,7 @@ class Routine:
     zero_phase: np.ndarray
     purging: np.ndarray
     spans: list[tuple[int, int]] = field(default_factory=list)
+    gap: bool = False
 
 
 def routine(outlet: Outlet, world: World) -> Routine:
@@ -43,7 +44,7 @@ def routine(outlet: Outlet, world: World) -> Routine:
     if outlet.medium == "air":
         period = max(20, int(draw(rng, "instrument.purge_hours") * STEPS_PER_HOUR))
         purging[int(rng.integers(period)) :: period] = True
-    return Routine(calibrating, zero, purging & ~calibrating, spans)
+    return Routine(calibrating, zero, purging & ~calibrating, spans, bool(rng.random() < number("oddities.calibration_gap_share")))
 
 
 def analyse(point: Point, outlet: Outlet, truth: np.ndarray, world: World, work: Routine, *, slow: bool) -> np.ndarray:
@@ -77,7 +78,8 @@ def freeze(rng: np.random.Generator, value: np.ndarray, world: World) -> list[tu
     spans = []
     for _ in range(int(rng.integers(1, 3))):
         at = int(rng.integers(0, world.steps - 20))
-        end = min(world.steps, at + int(rng.gamma(2.0, 10.0) * STEPS_PER_HOUR) + 8)
+        hours = rng.gamma(2.0, 10.0) * (6.0 if rng.random() < number("oddities.stuck_long_share") else 1.0)
+        end = min(world.steps, at + int(hours * STEPS_PER_HOUR) + 8)
         value[at:end] = value[at]
         spans.append((at, end))
     return spans
@@ -109,6 +111,8 @@ def finish(
         high = point.high * 0.8 if point.factor != "a19001" else 20.9
         noise = 1 + 0.004 * rng.standard_normal(len(value))
         value = np.where(busy, np.where(work.zero_phase, 0.002 * point.high * np.abs(rng.standard_normal(len(value))), high * noise), value)
+        if work.gap:
+            value = np.where(busy, np.nan, value)
         mark[work.calibrating] = Mark.CALIBRATION
     with np.errstate(invalid="ignore"):
         beyond = value > point.high

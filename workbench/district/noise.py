@@ -65,8 +65,18 @@ class Residuals:
             calm = np.exp(VOLATILITY * ar1(rng, n, 240.0) - VOLATILITY**2)  # quiet days and restless days: heavy tails
             return np.asarray((0.62 * slow + 0.62 * middle) * calm + 0.48 * fast)
         hours = _blocks(rng, pool, n // STEPS_PER_HOUR + 2)
-        base = np.interp(np.arange(n) / STEPS_PER_HOUR, np.arange(len(hours)), hours)
-        return np.asarray(0.93 * base + 0.36 * fast)
+        return _within_hours(hours, fast)
+
+
+def _within_hours(hours: Floats, fast: Floats) -> Floats:
+    """Return six-minute values whose hourly means are ``hours``: a line between hour centres, and ``fast`` around it."""
+    n = len(fast)
+    step = (np.arange(n) + 0.5) / STEPS_PER_HOUR - 0.5
+    shape = np.interp(step, np.arange(len(hours)), hours) + 0.3 * fast
+    size = -(-n // STEPS_PER_HOUR) * STEPS_PER_HOUR
+    padded = np.concatenate([shape, np.full(size - n, shape[-1])]).reshape(-1, STEPS_PER_HOUR)
+    padded = padded - padded.mean(axis=1, keepdims=True) + hours[: len(padded), None]
+    return np.asarray(padded.reshape(-1)[:n])
 
 
 def _blocks(rng: np.random.Generator, pool: list[Floats], hours: int) -> Floats:

@@ -7,6 +7,7 @@ Papers follow the truth through what the enterprise knows and wishes to show: de
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -97,9 +98,13 @@ def _permit(rows: Rows, result: SiteResult, world: World, rng: np.random.Generat
 
 def _spans(frequency: str, world: World) -> list[tuple[pd.Timestamp, pd.Timestamp]]:
     """Return the calendar spans of a duty that touch the period and end before the papers' last day."""
-    last = world.at(world.steps) + pd.Timedelta(days=FILING_DAYS)
-    freq = {"week": "W-SUN", "month": "M", "quarter": "Q", "half_year": "2Q", "year": "Y"}[frequency]
-    spans = pd.period_range(world.start - pd.Timedelta(days=100), last, freq=freq)
+    return _calendar(frequency, world.start, world.at(world.steps) + pd.Timedelta(days=FILING_DAYS))
+
+
+@cache
+def _calendar(frequency: str, start: pd.Timestamp, last: pd.Timestamp) -> list[tuple[pd.Timestamp, pd.Timestamp]]:
+    freq = {"week": "W-SUN", "month": "M", "quarter": "Q"}[frequency]
+    spans = pd.period_range(start - pd.Timedelta(days=100), last, freq=freq)
     out = [(p.start_time.normalize(), (p.end_time + pd.Timedelta(1, "ns")).normalize()) for p in spans]
     return [(a, b) for a, b in out if b <= last]
 
@@ -126,14 +131,23 @@ def _samples(rows: Rows, result: SiteResult, world: World, rng: np.random.Genera
             lab = LABS[int(rng.integers(len(LABS)))]
             dressed = bool(result.truth) and rng.random() < 0.5
             unit = document("streams")["factors"][f]["unit"]
+            hours = _sampling_hours(result, world, d)
             for a, b in _spans(frequency, world):
                 inside = a >= world.start and b <= world.at(world.steps) + pd.Timedelta(days=2)
                 if missing and inside and (not skipped or rng.random() < 0.5):
                     skipped = True
                     _truth(rows, world, missing, outlet.outlet_id, site, a, b)
                     continue
-                if row := _sample(result, world, rng, outlet, f, d, a, b, dressed):
+                if row := _sample(result, world, rng, outlet, f, d, a, b, dressed, hours):
                     rows["self_monitoring"].append({**row, "unit": unit, "lab": lab})
+
+
+def _sampling_hours(result: SiteResult, world: World, d: Discharge) -> np.ndarray:
+    """Return the hours (from the start of the period) in which a sampler would come: at work, line running."""
+    hour = np.arange(len(d.true_hour)) % 24
+    running = (result.on_hour > 0.9) & np.isfinite(d.true_hour)
+    by_day = running & (hour >= 9) & (hour < 17)
+    return np.flatnonzero(by_day if by_day.sum() > 0.1 * running.sum() else running)
 
 
 def _sample(
@@ -146,10 +160,10 @@ def _sample(
     a: pd.Timestamp,
     b: pd.Timestamp,
     dressed: bool,
+    hours: np.ndarray,
 ) -> dict[str, Any] | None:
-    hours = np.arange(len(d.true_hour))
-    when = world.start + pd.to_timedelta(hours, unit="h")
-    fits = hours[(when >= a) & (when < b) & (when.hour >= 9) & (when.hour < 17) & (result.on_hour > 0.9) & np.isfinite(d.true_hour)]
+    low, high = ((t - world.start) / pd.Timedelta(hours=1) for t in (a, b))
+    fits = hours[np.searchsorted(hours, low) : np.searchsorted(hours, high)]
     error = float(np.exp(rng.normal(0, 0.08)))
     if fits.size:
         h = int(fits[int(rng.integers(fits.size))])
@@ -158,14 +172,14 @@ def _sample(
             value = d.reported_hour[h]
         elif dressed:
             value = min(value, 0.8 * d.limit)
-        at = when[h] + pd.Timedelta(minutes=int(rng.integers(0, 60)))
+        at = world.at(10 * h) + pd.Timedelta(minutes=int(rng.integers(0, 60)))
         load = 100 * min(1.0, float(result.on_hour[h]) * 0.85 + float(rng.normal(0, 0.04)))
-    else:  # before the readings begin, or stopped throughout: an ordinary day
+    elif _covered(world, a, b)[0] > 0.5:
+        return None  # stopped throughout: nothing to sample, lawfully
+    else:  # before the readings begin: an ordinary day
         value, load = outlet.levels[f], float(rng.uniform(70, 95))
         at = a + (b - a) * float(rng.uniform(0.1, 0.9))
         at = at.normalize() + pd.Timedelta(hours=int(rng.integers(9, 17)))
-    if not fits.size and at >= world.start and at < world.at(world.steps) and not (result.on_hour > 0.9).any():
-        return None
     return {
         "outlet_id": outlet.outlet_id,
         "factor": f,

@@ -311,7 +311,8 @@ def _transmission(result: SiteResult, world: World) -> None:
         value[single], mark[single] = np.nan, Mark.NONE
         for a, b, system in spans:
             if system in ("", p.system):
-                value[a:b], mark[a:b] = np.nan, Mark.NONE
+                value[a:b] = np.nan
+        mark[np.isnan(value)] = Mark.NONE
 
 
 def _daily(result: SiteResult, world: World, production: Production, dose: np.ndarray, treating: np.ndarray) -> None:
