@@ -54,7 +54,9 @@ _SPELLINGS = {
 @cache
 def registry() -> pint.UnitRegistry[float]:
     """Return the unit registry (built on first use)."""
-    return pint.UnitRegistry(autoconvert_offset_to_baseunit=True)
+    units: pint.UnitRegistry[float] = pint.UnitRegistry(autoconvert_offset_to_baseunit=True)
+    units.define("nephelometric_turbidity_unit = [turbidity] = NTU")  # of no other dimension, so never converted
+    return units
 
 
 @cache
