@@ -31,7 +31,7 @@ def duty_calendar(d: Dossier) -> pd.DataFrame:
         table = _TABLE[duty["duty"]]
         until = d.until(table)
         begin = max(d.since(table), pd.Timestamp(d.permit["valid_from"])).normalize()
-        starts, ends = windows(duty["frequency"], begin, max(until, d.grid.end) + pd.Timedelta(days=1))
+        starts, ends = windows(duty["frequency"], begin, max(until, d.grid.end) + pd.Timedelta(days=366))
         known = pd.notna(duty["due_days"])
         due = ends + pd.Timedelta(days=float(duty["due_days"]) if known else 0.0)
         done = _done(d, duty, starts, ends)

@@ -22,6 +22,7 @@ _STATE_WORDS = {
     "missed": "未履行 missed",
     "unknown": "未到期或不可评估 not due or not evaluable",
 }
+_PAPER = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.5}
 _METHOD_WORDS = {"measured": "自动监测 measured", "coefficient": "系数 coefficient", "balance": "物料衡算 balance"}
 
 
@@ -35,7 +36,8 @@ def draw_duties(d: Dossier, *, title: str = "") -> Figure:
     fig, ax = plt.subplots(figsize=(9, 1.1 + 0.3 * max(1, len(labels))))
     for state in STATES:
         mine = calendar[calendar["state"] == state]
-        width = (mine["end"] - mine["start"]) * 0.94
+        narrow = mine["frequency"].isin(["day", "week"])
+        width = (mine["end"] - mine["start"]) * np.where(narrow, 1.0, 0.97)
         rows = [labels.index(x) for x in mine["label"]]
         ax.barh(rows, width, left=mine["start"], height=0.7, color=_COLOURS[state], lw=0)
     due = calendar[calendar["due"].notna() & calendar["frequency"].isin(["month", "quarter", "half_year", "year"])]
@@ -43,6 +45,7 @@ def draw_duties(d: Dossier, *, title: str = "") -> Figure:
     ax.set_yticks(range(len(labels)), labels)
     ax.invert_yaxis()
     ax.set_xlim(d.grid.start, d.grid.end + pd.Timedelta(days=2))
+    _dates(ax)
     ax.grid(axis="y", visible=False)
     ax.set_title(title or f"{d.enterprise_id} 许可义务日历 calendar of duties ({d.permit_id or '无许可证 no permit'})")
     handles = [Patch(color=_COLOURS[s], label=_STATE_WORDS[s]) for s in STATES]
@@ -86,15 +89,23 @@ def draw_emission(d: Dossier, outlet_id: str, factor: str, *, recent_days: int =
     ax.set_title(f"{outlet_id} {factor} 累计排放与年许可量 cumulative amount against the permitted one")
     ax.set_ylabel("t")
     ax.set_ylim(bottom=0)
+    _dates(ax)
     missing = [f"{_METHOD_WORDS[k]}: {e.reason}" for k, e in found.items() if not e.known]
     if missing:
-        ax.text(
-            0.01, 0.98, "不可评估 not evaluable — " + "；".join(missing), transform=ax.transAxes, va="top", fontsize=7.5, color="#6b7480"
-        )
+        said = "不可评估 not evaluable — " + "；".join(missing)
+        ax.text(0.01, 0.88, said, transform=ax.transAxes, va="top", fontsize=7.5, color="#6b7480", bbox=_PAPER)
     figure: Figure = fig
     if ax.get_legend_handles_labels()[0]:
         fig.legend(loc="outside lower center", ncols=5)
     return figure
+
+
+def _dates(ax: Any) -> None:
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+    locator = AutoDateLocator(maxticks=10)
+    ax.xaxis.set_major_locator(locator)
+    ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))
 
 
 def _declared(d: Dossier, outlet_id: str, factor: str, ax: Any) -> None:
@@ -105,7 +116,7 @@ def _declared(d: Dossier, outlet_id: str, factor: str, ax: Any) -> None:
     if len(mine):
         total = np.r_[0.0, np.cumsum(mine["declared_t"].to_numpy())]
         times = pd.DatetimeIndex([mine["start"].iloc[0], *mine["end"]])
-        ax.plot(times, total, color="#a32020", drawstyle="steps-post", label="申报 declared")
+        ax.plot(times, total, color="#a32020", ls=":", marker="D", ms=4, label="申报 declared")
 
 
 def _permitted(d: Dossier, outlet_id: str, factor: str, ax: Any, used: float, sigma: float, end: pd.Timestamp, recent: int) -> None:
