@@ -15,6 +15,7 @@ from hypothesis.extra import numpy as hnp
 from workbench.apps import markup
 from workbench.apps.reports import read_shelf
 from workbench.apps.series import runs_of_marks, thin
+from workbench.apps.serving import asked
 from workbench.apps.state import Desk
 from workbench.apps.words import half, kind_word, say, words
 from workbench.contracts import Mark, ParameterError
@@ -30,6 +31,15 @@ def test_newest_iteration_and_first_lead_are_chosen(desk):
     assert desk.iteration_id == "first-9f8e7d6c"
     assert desk.lead_id == "L-0000"
     assert desk.lead()["enterprise"] == "青川热电有限公司"
+
+
+def test_an_address_names_choices_and_nothing_else(small_reports):
+    given = {"lang": [b"en"], "lead": [b"L-0007"], "tab": [b"leads"], "iteration": [b"first-1a2b3c4d"], "reports": [b"/etc"]}
+    desk = Desk(small_reports, **asked(given))
+    assert (desk.language, desk.tab, desk.iteration_id, desk.lead_id) == ("en", "leads", "first-1a2b3c4d", "L-0007")
+    assert asked({"lang": [b"<script>"], "tab": [b""], "lead": [b"x" * 300]}) == {}
+    lost = Desk(small_reports, **asked({"lead": [b"L-gone"], "iteration": [b"gone"]}))
+    assert (lost.iteration_id, lost.lead_id) == ("first-9f8e7d6c", "L-0000")
 
 
 def test_a_broken_folder_is_set_aside_with_its_reason_and_the_rest_stands(desk):

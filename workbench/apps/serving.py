@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+ADDRESS = {"language": "lang", "tab": "tab", "iteration_id": "iteration", "lead_id": "lead"}
+"""Choices kept in the page's address, so that a lead can be sent to a colleague as a link."""
 REPORTS_VARIABLE, CATALOG_VARIABLE = "WORKBENCH_REPORTS", "WORKBENCH_CATALOG"
 
 
@@ -31,11 +33,28 @@ def app(reports: Path | str | None = None, *, catalog: str = "") -> Any:
     folder = Path(reports if reports is not None else os.environ.get(REPORTS_VARIABLE, "reports"))
     if pn.state.curdoc is not None:  # left to itself the page restyles every figure, fonts and all
         pn.state.curdoc.theme = figure_theme()
-    desk = Desk(folder.resolve(), catalog or os.environ.get(CATALOG_VARIABLE, ""))
-    page = desk_page(desk)
-    if pn.state.location is not None:
-        pn.state.location.sync(desk, {"language": "lang", "iteration_id": "iteration", "lead_id": "lead", "tab": "tab"})
-    return page
+    desk = Desk(folder.resolve(), catalog or os.environ.get(CATALOG_VARIABLE, ""), **asked(pn.state.session_args))
+    location = pn.state.location
+    if location is not None:
+        desk.param.watch(lambda _event: location.update_query(**{s: getattr(desk, n) for n, s in ADDRESS.items()}), list(ADDRESS))
+    return desk_page(desk, served=location is not None)
+
+
+def asked(arguments: Mapping[str, Sequence[bytes]]) -> dict[str, str]:
+    """Return the choices that a page's address names; anything else in it is left alone.
+
+    Parameters
+    ----------
+    arguments : mapping
+        Query of the address, as the server hands it over.
+    """
+    allowed = {"language": ("zh", "en"), "tab": ("iterations", "leads")}
+    out = {}
+    for name, short in ADDRESS.items():
+        text = arguments.get(short, [b""])[0].decode("utf-8", "replace")
+        if text and (text in allowed[name] if name in allowed else len(text) <= 200):
+            out[name] = text
+    return out
 
 
 def serve(
@@ -97,7 +116,7 @@ def serve(
         start=start,
         threaded=threaded,
         title="环境监管模型工作台",
-        verbose=False,
+        verbose=start,  # says where it can be reached
         websocket_origin=allowed,
         **options,
     )

@@ -48,6 +48,8 @@ class Desk(param.Parameterized):
         self._hashes: dict[tuple[str, tuple[str, ...]], dict[str, str]] = {}
         super().__init__(reports=Path(reports), catalog=catalog, **params)  # type: ignore[no-untyped-call]
         self.read_again()
+        self._iteration_changed()
+        self._lead_changed()
 
     @property
     def lang(self) -> Language:
@@ -66,12 +68,12 @@ class Desk(param.Parameterized):
         """The chosen iteration."""
         return self.shelf.get(self.iteration_id)
 
-    @param.depends("iteration_id", watch=True, on_init=True)
+    @param.depends("iteration_id", watch=True)
     def _iteration_changed(self) -> None:
         if self.lead_id not in set(self._leads()["lead_id"]):
             self.lead_id = self._first_lead()
 
-    @param.depends("lead_id", watch=True, on_init=True)
+    @param.depends("lead_id", watch=True)
     def _lead_changed(self) -> None:
         with param.parameterized.batch_call_watchers(self):
             self.explained = next(iter(self.explainable()), "")

@@ -22,13 +22,14 @@ THEME = {
 }
 
 _TOGGLES = {"& .MuiToggleButton-root": {"whiteSpace": "nowrap", "padding": "5px 12px"}}
-_STAYS = {"position": "sticky", "top": "8px", "align-self": "flex-start"}  # the queue stays in sight of a long card
+_PANE = {"overflow-y": "auto", "max-height": "calc(100vh - 96px)"}  # the queue stays in sight of a long card
+_RELOAD = "const u = new URL(window.location); u.searchParams.set('lang', '%s'); window.location = u"
 _OTHER = {"zh": "English", "en": "中文"}
 
 
-def desk_page(desk: Desk) -> Any:
-    """Return the page over a desk."""
-    return DeskView(desk).page()
+def desk_page(desk: Desk, *, served: bool = False) -> Any:
+    """Return the page over a desk; ``served``: it has an address of its own that may be loaded again."""
+    return DeskView(desk, served=served).page()
 
 
 class DeskView:
@@ -39,43 +40,40 @@ class DeskView:
     desk : Desk
     """
 
-    def __init__(self, desk: Desk) -> None:
-        self.desk = desk
+    def __init__(self, desk: Desk, *, served: bool = False) -> None:
+        self.desk, self.served = desk, served
 
     def page(self) -> Any:
         """Return the whole page."""
         d = self.desk
-        language = pmui.Button(
-            label=_OTHER[d.lang], icon="translate", variant="outlined", color="light", size="small", on_click=self._switch
-        )
-        refresh = pmui.Button(
-            label=say("refresh", d.lang), icon="refresh", variant="outlined", color="light", size="small", on_click=self._refresh
-        )
+        language = pmui.Button(label=_OTHER[d.lang], icon="translate", variant="outlined", color="light", size="small")
+        refresh = pmui.Button(label=say("refresh", d.lang), icon="refresh", variant="outlined", color="light", size="small")
         page = pmui.Page(
             title=say("title", d.lang),
-            main=[pn.Column(pn.bind(self._main, d.param.language, d.param.shelf), sizing_mode="stretch_width")],
             header=[pn.Spacer(sizing_mode="stretch_width"), refresh, language],
             theme_config=THEME,
             theme_toggle=False,
             sidebar_variant="temporary",
             sidebar_open=False,
-            meta_name="workbench",
         )
+        if self.served:  # a new session with the same choices: nothing of the old language stays behind
+            language.js_on_click(code=_RELOAD % ("en" if d.language == "zh" else "zh"))
+            refresh.js_on_click(code="window.location.reload()")
+            page.main = [self._main()]
+            return page
+        body = pn.Column(self._main(), sizing_mode="stretch_width")
 
-        def rename(_event: Any) -> None:
-            page.title = say("title", d.lang)
-            refresh.label, language.label = say("refresh", d.lang), _OTHER[d.lang]
+        def rebuild(_event: Any) -> None:
+            page.title, refresh.label, language.label = say("title", d.lang), say("refresh", d.lang), _OTHER[d.lang]
+            body[:] = [self._main()]
 
-        d.param.watch(rename, "language")
+        language.on_click(lambda _event: d.param.update(language="en" if d.language == "zh" else "zh"))
+        refresh.on_click(lambda _event: d.read_again())
+        d.param.watch(rebuild, ["language", "shelf"])
+        page.main = [body]
         return page
 
-    def _refresh(self, _event: Any = None) -> None:
-        self.desk.read_again()
-
-    def _switch(self, _event: Any = None) -> None:
-        self.desk.language = "en" if self.desk.language == "zh" else "zh"
-
-    def _main(self, _language: str, _shelf: Any) -> Any:
+    def _main(self) -> Any:
         d = self.desk
         parts: list[Any] = [_html(markup.notice(say("caution", d.lang), d.lang), margin=(12, 16, 0, 16))]
         if d.shelf.set_aside:
@@ -157,7 +155,7 @@ class DeskView:
         search = pmui.TextInput.from_param(d.param.search, name=say("search", d.lang), size="small", width=260, sizing_mode=None)
         kinds = pn.bind(self._kind_choice, d.param.iteration_id)
         body = pn.Row(
-            _paper(pn.bind(self._queue_table, d.param.iteration_id, d.param.queue, d.param.kind, d.param.search), width=632, styles=_STAYS),
+            _paper(pn.bind(self._queue_table, d.param.iteration_id, d.param.queue, d.param.kind, d.param.search), width=632),
             pn.Column(
                 pn.bind(self._problem, d.param.iteration_id),
                 _paper(pn.bind(self._card, d.param.lead_id)),
@@ -165,6 +163,7 @@ class DeskView:
                 _paper(self._series(), title=say("series", d.lang)),
                 _paper(pn.bind(self._basis, d.param.lead_id)),
                 sizing_mode="stretch_width",
+                styles=_PANE,
             ),
             sizing_mode="stretch_width",
         )
@@ -195,7 +194,7 @@ class DeskView:
             frame.drop(columns="lead_id"),
             titles={c: say(f"col_{c}", d.lang) for c in ("rank", "p", "enterprise", "kind", "queue", "start")},
             widths={"rank": 44, "p": 64, "enterprise": 168, "kind": 136, "queue": 76, "start": 92},
-            height=min(760, 60 + 34 * len(frame)),
+            height=min(680, 60 + 36 * len(frame)),
             selected=list(frame.index[frame["lead_id"] == d.lead_id]),
             formatters={"p": NumberFormatter(format="0 %")},
         )
