@@ -312,3 +312,33 @@ def test_the_reference_asks_for_its_district_and_opens_once_it_is_there(tmp_path
 
 def test_an_ordinary_catalog_needs_no_generation(district: Path) -> None:
     assert needs_generation(district) is None
+
+
+def test_plain_intake_opens_the_same_file(district: Path, catalog: Catalog) -> None:
+    """The form stays intake's own: nobody is tied to this package to read a district."""
+    import intake
+
+    plain = intake.open_catalog(str(district))
+    assert sorted(plain) == sorted(catalog.entries)
+    assert plain["points"].read()["point_id"].tolist() == catalog.table("points")["point_id"].tolist()
+    assert plain["obs_cems"].read()["value"].chunks == catalog.cube("obs_cems")["value"].chunks
+
+
+def test_storage_options_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = write_district(tmp_path)
+    document = yaml.safe_load(file.read_text(encoding="utf-8"))
+    document["data"]["file_points"]["kwargs"]["storage_options"] = {"client": {"token": "{env(WORKBENCH_TEST_TOKEN)}"}}
+    file.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+    monkeypatch.setenv("WORKBENCH_TEST_TOKEN", "{func(os:getcwd)}")
+    data = open_catalog(file).reader("points").kwargs["args"][0]
+    assert data.storage_options == {"client": {"token": "{func(os:getcwd)}"}}
+
+
+def test_a_protocol_whose_package_is_absent_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(*args: object, **kwargs: object) -> None:
+        raise ImportError("Install s3fs to access S3")
+
+    monkeypatch.setattr(fsspec.core, "url_to_fs", absent)
+    with pytest.raises(CatalogError, match="needs a package") as caught:
+        open_catalog("s3://bucket/catalog.yml")
+    assert "s3fs" in str(caught.value.got)

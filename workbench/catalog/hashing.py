@@ -17,7 +17,6 @@ import sqlite3
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -199,34 +198,46 @@ class _FileDigests:
     """Digests of local files by (path, size, mtime), in one SQLite file; without it everything is read again."""
 
     def __init__(self) -> None:
-        self._new: list[tuple[str, int, int, str]] = []
-        self._known: dict[str, tuple[int, int, str]] = {}
         self._file = cache_folder() / "digests.sqlite"
+        self._db: sqlite3.Connection | None = None
+        self._new: list[tuple[str, int, int, str]] = []
 
     def __enter__(self) -> _FileDigests:
         try:
-            if self._file.is_file():
-                with closing(sqlite3.connect(self._file, timeout=30)) as db:
-                    self._known = {p: (s, m, d) for p, s, m, d in db.execute("SELECT path, size, mtime_ns, digest FROM digests")}
-        except sqlite3.Error as error:
-            log.warning("the cache of file digests cannot be read (%s: %s); all files are hashed again", self._file, error)
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(self._file, timeout=30)
+            self._db.execute("CREATE TABLE IF NOT EXISTS digests (path TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, digest TEXT)")
+        except (sqlite3.Error, OSError) as error:
+            self._lost(error)
         return self
 
     def get(self, file: SourceFile) -> str | None:
-        size, mtime, digest = self._known.get(file.path, (None, None, None))
-        return digest if (size, mtime) == (file.size, file.mtime_ns) else None
+        if self._db is None:
+            return None
+        try:
+            row = self._db.execute("SELECT size, mtime_ns, digest FROM digests WHERE path = ?", (file.path,)).fetchone()
+        except sqlite3.Error as error:
+            self._lost(error)
+            return None
+        return str(row[2]) if row is not None and row[:2] == (file.size, file.mtime_ns) else None
 
     def put(self, file: SourceFile, digest: str) -> None:
         if file.size is not None and file.mtime_ns is not None and time.time_ns() - file.mtime_ns > FRESH_NS:
             self._new.append((file.path, file.size, file.mtime_ns, digest))
 
     def __exit__(self, *_: object) -> None:
-        if not self._new:
+        if self._db is None:
             return
         try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            with closing(sqlite3.connect(self._file, timeout=30)) as db, db:
-                db.execute("CREATE TABLE IF NOT EXISTS digests (path TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, digest TEXT)")
-                db.executemany("INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?)", self._new)
-        except (sqlite3.Error, OSError) as error:
-            log.warning("the cache of file digests cannot be written (%s: %s)", self._file, error)
+            with self._db:
+                self._db.executemany("INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?)", self._new)
+        except sqlite3.Error as error:
+            self._lost(error)
+        else:
+            self._db.close()
+
+    def _lost(self, error: Exception) -> None:
+        log.warning("the cache of file digests cannot be used (%s: %s); files are read again", self._file, error)
+        if self._db is not None:
+            self._db.close()
+        self._db = None
