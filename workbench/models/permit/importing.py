@@ -285,10 +285,10 @@ def _parse(sheet: str, table: str, frame: pd.DataFrame) -> tuple[pd.DataFrame, l
     good = pd.DataFrame(rows) if rows else _empty(columns)
     key = _layout()[table]["key"]
     twice = good.duplicated(key, keep="first")
-    for row in good[twice].to_dict("records"):
-        errors.append(
-            RowError(sheet, int(row["_row"]), "+".join(key), " / ".join(str(row[c]) for c in key), "each key once; the first row was kept")
-        )
+    errors += [
+        RowError(sheet, int(row["_row"]), "+".join(key), " / ".join(str(row[c]) for c in key), "each key once; the first row was kept")
+        for row in good[twice].to_dict("records")
+    ]
     return good[~twice].reset_index(drop=True), errors, notes
 
 
@@ -343,9 +343,14 @@ def _references(tables: dict[str, pd.DataFrame]) -> list[RowError]:
         if table == "permits" or "permit_id" not in frame or not len(frame):
             continue
         lost = ~frame["permit_id"].isin(known)
-        for sheet, row, permit in zip(frame["_sheet"][lost], frame["_row"][lost], frame["permit_id"][lost], strict=True):
-            hint = nearest(str(permit), known)
-            expected = "a permit of the sheet 许可证 permits" + (f"; did you mean {hint!r}?" if hint else "")
-            errors.append(RowError(str(sheet), int(row), "permit_id", str(permit), expected))  # noqa: PERF401
+        rows = zip(frame["_sheet"][lost], frame["_row"][lost], frame["permit_id"][lost], strict=True)
+        errors += [
+            RowError(str(sheet), int(row), "permit_id", str(permit), _permit_hint(str(permit), known)) for sheet, row, permit in rows
+        ]
         tables[table] = frame[~lost].reset_index(drop=True)
     return errors
+
+
+def _permit_hint(permit: str, known: set[str]) -> str:
+    hint = nearest(permit, known)
+    return "a permit of the sheet 许可证 permits" + (f"; did you mean {hint!r}?" if hint else "")

@@ -11,11 +11,12 @@ import pandas as pd
 import xarray as xr
 
 from workbench.contracts import CatalogView, InsufficientData, Period, Ruling, channel, result_frame, stable_id
+from workbench.models.permit.book import Book, open_book
 from workbench.models.permit.channels import CHANNELS, channel_values
 from workbench.models.permit.episodes import episodes_of, honest_scatter
 from workbench.models.permit.ranking import FEATURES, Score, features_of, fit_score, labelled, learned_shares, past_violations, probability
 from workbench.models.permit.results import COLUMNS, RuleResult, records, to_frame
-from workbench.models.permit.review import Book, open_book, results_of
+from workbench.models.permit.review import results_of
 from workbench.models.permit.settings import Settings, load_settings
 
 NAME = "permit"

@@ -1,0 +1,338 @@
+"""What one review reads: the catalog's tables split by enterprise, and hourly means of what its outlets emit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from workbench.contracts import CatalogView, Period
+from workbench.models.permit.accounting import Masses, hourly_mass, measured_mass, running_masses, to_unit
+from workbench.models.permit.dossier import Coefficient, Dossier, Power, Series
+from workbench.models.permit.hourly import Grid, HourMeans, hour_means, referenced
+from workbench.models.permit.results import records
+from workbench.models.permit.settings import Settings
+
+TABLES = ("permits", "permit_limits", "permit_duties", "self_monitoring", "execution_reports", "execution_report_items", "ledger", "marks")
+OPTIONAL = ("tax_declarations", "permit_outlets", "permit_materials", "solvents")
+_STAMPS = {"self_monitoring": "sampled_at", "execution_reports": "submitted_at", "ledger": "date"}
+_STARTS = {"self_monitoring": "sampled_at", "execution_reports": "period_start", "ledger": "date"}
+_FLOW = {"a00000", "w00000"}
+_OXYGEN = "a19001"
+
+
+@dataclass(frozen=True)
+class Monitored:
+    """Where the hourly means of one outlet and factor lie: row of ``hours``, and rows of its oxygen and flow (−1: none)."""
+
+    outlet_id: str
+    factor: str
+    point_id: str
+    hours: HourMeans
+    row: int
+    scale: float
+    oxygen: int
+    flow: int
+    flow_scale: float
+    o2_ref: float
+
+
+@dataclass(frozen=True)
+class Book:
+    """Everything one review reads, tables split by enterprise."""
+
+    grid: Grid
+    settings: Settings
+    enterprises: pd.DataFrame
+    outlets: Mapping[str, pd.DataFrame]
+    tables: Mapping[str, Mapping[str, pd.DataFrame] | None]
+    blank: Mapping[str, pd.DataFrame]
+    as_of: Mapping[str, pd.Timestamp]
+    from_when: Mapping[str, pd.Timestamp]
+    monitored: Mapping[str, tuple[Monitored, ...]] = field(default_factory=dict)
+    power: Mapping[str, tuple[Power, ...]] = field(default_factory=dict)
+    zone_outage: np.ndarray | None = None
+    coefficients: Mapping[str, Mapping[tuple[str, str], Coefficient]] = field(default_factory=dict)
+
+    def dossier(self, row: Mapping[str, Any]) -> Dossier:
+        """Return the dossier of one enterprise."""
+        e = str(row["enterprise_id"])
+
+        def part(name: str) -> pd.DataFrame | None:
+            groups = self.tables.get(name)
+            return None if groups is None else groups.get(e, self.blank[name])
+
+        permits = part("permits")
+        permit = _current(permits, self.grid) if permits is not None and len(permits) else None
+        marks = part("marks")
+        series, masses, flow_share = series_of(self.monitored.get(e, ()), marks, self.grid, self.settings)
+        limits, duties = part("permit_limits"), part("permit_duties")
+        if permit is not None:
+            limits, duties = (None if t is None else t[t["permit_id"] == permit["permit_id"]] for t in (limits, duties))
+        return Dossier(
+            enterprise=row,
+            grid=self.grid,
+            permit=permit,
+            permits_known=permits is not None,
+            limits=limits,
+            duties=duties,
+            outlets=self.outlets.get(e, self.blank["outlets"]),
+            samples=part("self_monitoring"),
+            reports=part("execution_reports"),
+            items=part("execution_report_items"),
+            ledger=part("ledger"),
+            marks=marks,
+            tax=part("tax_declarations"),
+            permit_outlets=part("permit_outlets"),
+            permit_materials=part("permit_materials"),
+            solvents=part("solvents"),
+            series=series,
+            masses=masses,
+            flow_share=flow_share,
+            power=self.power.get(e, ()),
+            zone_outage=self.zone_outage,
+            accounting=self.settings.preparation["measured_mass"].numbers(),
+            coefficients=self.coefficients.get(e, {}),
+            caps=self.settings.caps_of(str(row["industry"])),
+            as_of=self.as_of,
+            from_when=self.from_when,
+        )
+
+    def dossiers(self) -> Iterator[Dossier]:
+        """Return the dossiers in order of enterprise_id."""
+        for row in records(self.enterprises.sort_values("enterprise_id", kind="stable")):
+            yield self.dossier(row)
+
+
+def open_book(catalog: CatalogView, period: Period, settings: Settings) -> Book:
+    """Read what a review needs; raw values are read block by block, hourly means are kept (4 bytes per point and hour)."""
+    grid = Grid.over(period)
+    enterprises, outlets, points = (catalog.table(t) for t in ("enterprises", "outlets", "points"))
+    owner = dict(zip(outlets["outlet_id"], outlets["enterprise_id"], strict=True))
+    frames = {t: catalog.table(t) for t in (*TABLES, *OPTIONAL) if catalog.has(t)}
+    if "permits" in frames:
+        by_permit = dict(zip(frames["permits"]["permit_id"], frames["permits"]["enterprise_id"], strict=True))
+        for t in ("permit_limits", "permit_duties", "execution_reports", "permit_outlets", "permit_materials"):
+            if t in frames and "enterprise_id" not in frames[t]:
+                frames[t] = frames[t].assign(enterprise_id=frames[t]["permit_id"].map(by_permit))
+        if {"execution_reports", "execution_report_items"} <= set(frames):
+            by_report = dict(zip(frames["execution_reports"]["report_id"], frames["execution_reports"]["enterprise_id"], strict=True))
+            items = frames["execution_report_items"]
+            frames["execution_report_items"] = items.assign(enterprise_id=items["report_id"].map(by_report)).drop_duplicates(
+                ["report_id", "outlet_id", "factor"]
+            )
+    for t in ("self_monitoring", "marks", "solvents"):
+        if t in frames and "enterprise_id" not in frames[t]:
+            frames[t] = frames[t].assign(enterprise_id=frames[t]["outlet_id"].map(owner))
+    whole = period.end >= catalog.period.end
+    as_of, from_when = _horizons(frames, period, whole=whole)
+    book = Book(
+        grid=grid,
+        settings=settings,
+        enterprises=enterprises,
+        outlets=_split(outlets),
+        tables={t: _split(f) if "enterprise_id" in f else None for t, f in frames.items()},
+        blank={t: f.iloc[:0] for t, f in (*frames.items(), ("outlets", outlets))},
+        as_of=as_of,
+        from_when=from_when,
+    )
+    return _with_series(book, catalog, points, frames)
+
+
+def peer_coefficients(book: Book, *, peers_lowest: float, sigma_lowest: float) -> dict[str, dict[tuple[str, str], Coefficient]]:
+    """Return emission coefficients (kg per tonne of product) by enterprise, outlet and factor.
+
+    A row of ``coefficients.yml`` comes first. Otherwise the median of the other enterprises of the industry, measured
+    mass over ledger product, with their spread; none where fewer than ``peers_lowest`` peers have both.
+    """
+    groups = book.tables.get("ledger")
+    industry = dict(zip(book.enterprises["enterprise_id"], book.enterprises["industry"], strict=True))
+    accounting = book.settings.preparation["measured_mass"].numbers()
+    seen: dict[tuple[str, str], list[tuple[str, str, float]]] = {}
+    marks = book.tables.get("marks") or {}
+    for e, monitored in sorted(book.monitored.items()):
+        frame = groups.get(e) if groups is not None else None
+        made = float(frame.loc[(frame["field"] == "output_t"), "value"].sum()) if frame is not None else 0.0
+        if made <= 0:
+            continue
+        _, masses, _ = series_of(monitored, marks.get(e), book.grid, book.settings)
+        for (outlet, factor), m in sorted(masses.items()):
+            total = float(measured_mass(m, np.array([0]), np.array([book.grid.n]), **accounting)[0][0])
+            if np.isfinite(total) and total > 0:
+                seen.setdefault((industry[e], factor), []).append((e, outlet, float(np.log(1000.0 * total / made))))
+    out: dict[str, dict[tuple[str, str], Coefficient]] = {}
+    items = book.tables.get("execution_report_items") or {}
+    for e, frame in sorted(items.items()):
+        for outlet, factor in sorted(set(zip(frame["outlet_id"], frame["factor"], strict=True))):
+            code = industry.get(e, "")
+            stated = book.settings.coefficients.get((code, factor))
+            others = np.array([x for owner, _, x in seen.get((code, factor), ()) if owner != e])
+            peers = {owner for owner, _, _ in seen.get((code, factor), ()) if owner != e}
+            if stated is not None:
+                out.setdefault(e, {})[(outlet, factor)] = stated
+            elif len(peers) >= peers_lowest:
+                centre = float(np.median(others))
+                sigma = max(sigma_lowest, 1.4826 * float(np.median(np.abs(others - centre))))
+                out.setdefault(e, {})[(outlet, factor)] = Coefficient(
+                    float(np.exp(centre)), 0.0, 0.0, sigma, f"median of {len(others)} peers"
+                )
+    return out
+
+
+def meter_states(mean: np.ndarray, *, on_share: float, high_quantile: float) -> np.ndarray:
+    """Return the state of meters by hour: 1 runs, 0 does not, NaN nothing arrived; float32 of shape (point, hour)."""
+    out = np.full(mean.shape, np.nan, np.float32)
+    for p, row in enumerate(mean):
+        high = _high(row, high_quantile)
+        if np.isfinite(high):
+            out[p] = np.where(np.isfinite(row), row > max(on_share * high, 1e-9), np.float32(np.nan))
+    return out
+
+
+def zone_outages(means: list[HourMeans], *, silent_share: float) -> np.ndarray | None:
+    """Return the hours in which at least this share of all monitors sent nothing; None without monitors."""
+    silent: np.ndarray | None = None
+    n = 0
+    for block in means:
+        for row in block.mean:
+            known = np.isfinite(row)
+            if known.any():  # a monitor that never sent anything says nothing about the network
+                silent = (~known).astype(np.int32) if silent is None else silent + ~known
+                n += 1
+    return None if silent is None else np.asarray(silent >= silent_share * n)
+
+
+def series_of(
+    monitored: tuple[Monitored, ...], marks: pd.DataFrame | None, grid: Grid, settings: Settings
+) -> tuple[dict[tuple[str, str], Series], dict[tuple[str, str], Masses], dict[str, np.ndarray]]:
+    """Return series, running masses and flow shares of one enterprise, by (outlet_id, factor) and outlet_id."""
+    series: dict[tuple[str, str], Series] = {}
+    masses: dict[tuple[str, str], Masses] = {}
+    flow_share: dict[str, np.ndarray] = {}
+    numbers = settings.preparation["referenced"].numbers()
+    for m in monitored:
+        water = m.factor.startswith("w")
+        measured = m.hours.mean[m.row] * np.float32(m.scale)
+        compared = measured
+        if np.isfinite(m.o2_ref):
+            air = m.hours.mean[m.oxygen] if m.oxygen >= 0 else np.full(grid.n, np.nan, np.float32)
+            compared = referenced(measured, air, m.o2_ref, **numbers)
+        off = m.hours.stopped[m.row]
+        if off.any():
+            compared = np.where(off, np.float32(np.nan), compared)
+        flow = m.hours.mean[m.flow] * np.float32(m.flow_scale) if m.flow >= 0 else None
+        series[m.outlet_id, m.factor] = Series(m.point_id, measured, compared, flow)
+        if flow is None:
+            continue
+        if marks is not None and len(marks):
+            stops = marks[(marks["outlet_id"] == m.outlet_id) & (marks["kind"] == "stopped")]
+            off = off | grid.mask(stops["start"], stops["end"])
+        masses[m.outlet_id, m.factor] = running_masses(hourly_mass(measured, flow, water=water), off)
+        if m.outlet_id not in flow_share:
+            high = _high(flow, 0.95)
+            flow_share[m.outlet_id] = flow / np.float32(high) if high > 0 else np.full(grid.n, np.nan, np.float32)
+    return series, masses, flow_share
+
+
+def _high(values: np.ndarray, quantile: float) -> float:
+    """Return a high quantile of the known values (NaN where none), from at most some 5,000 of them."""
+    known = values[np.isfinite(values)]
+    return float(np.quantile(known[:: max(1, known.size // 5000)], quantile)) if known.size else float("nan")
+
+
+def _current(permits: pd.DataFrame, grid: Grid) -> dict[str, Any]:
+    """Return the permit in force at the end of the review, its start moved back over seamless predecessors."""
+    rows = records(permits.sort_values(["valid_from", "permit_id"], kind="stable"))
+    begun = [r for r in rows if r["valid_from"] <= grid.end] or rows
+    current = dict(begun[-1])
+    for row in reversed(begun[:-1]):
+        if row["valid_to"] + pd.Timedelta(days=1) >= current["valid_from"]:
+            current["valid_from"] = min(current["valid_from"], row["valid_from"])
+    return current
+
+
+def _horizons(frames: dict[str, pd.DataFrame], period: Period, *, whole: bool) -> tuple[dict[str, pd.Timestamp], dict[str, pd.Timestamp]]:
+    """Return until and from when each table is known; a review that ends early knows nothing later than its end."""
+    until, since = {}, {}
+    for t, column in _STAMPS.items():
+        last = frames[t][column].max() if t in frames else pd.NaT
+        until[t] = max(period.end, last) if whole and pd.notna(last) else period.end
+    for t, column in _STARTS.items():
+        first = frames[t][column].min() if t in frames else pd.NaT
+        since[t] = min(period.start, first) if pd.notna(first) else period.start
+    return until, since
+
+
+def _split(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    frame = frame[frame["enterprise_id"].notna() & (frame["enterprise_id"] != "")]
+    codes, names = pd.factorize(frame["enterprise_id"], sort=True)
+    order = np.argsort(codes, kind="stable")
+    edges = np.searchsorted(codes[order], np.arange(len(names) + 1))
+    ordered = frame.iloc[order]
+    return {str(name): ordered.iloc[a:b] for name, a, b in zip(names, edges[:-1], edges[1:], strict=True)}
+
+
+def _with_series(book: Book, catalog: CatalogView, points: pd.DataFrame, frames: dict[str, pd.DataFrame]) -> Book:
+    grid, settings = book.grid, book.settings
+    cover_lowest = settings.preparation["hour_means"].numbers()["cover_lowest"]
+    wanted: set[tuple[str, str]] = set()
+    for t in ("permit_limits", "execution_report_items"):
+        if t in frames:
+            wanted |= set(zip(frames[t]["outlet_id"], frames[t]["factor"], strict=True))
+    at_outlets = {o for o, _ in wanted}
+    monitored: dict[str, list[Monitored]] = {}
+    every: list[HourMeans] = []
+    oxygen_ref = {o: float(v) for g in book.outlets.values() for o, v in zip(g["outlet_id"], g["o2_ref"], strict=True) if pd.notna(v)}
+    for entry, system in (("obs_cems", "cems"), ("obs_wastewater", "wastewater"), ("obs_dust", "dust")):
+        if not catalog.has(entry):
+            continue
+        mine = points[(points["system"] == system) & points["outlet_id"].isin(at_outlets)].sort_values("point_id", kind="stable")
+        keys = list(zip(mine["outlet_id"], mine["factor"], strict=True))
+        mine = mine[[k in wanted or k[1] in _FLOW or k[1] == _OXYGEN for k in keys]].drop_duplicates(["outlet_id", "factor"])
+        if not len(mine):
+            continue
+        hours = hour_means(catalog.cube(entry), mine["point_id"].tolist(), grid, cover_lowest=cover_lowest)
+        every.append(hours)
+        at = {(o, f): k for k, (o, f) in enumerate(zip(mine["outlet_id"], mine["factor"], strict=True))}
+        units, owner, ids = mine["unit"].fillna("").tolist(), mine["enterprise_id"].tolist(), mine["point_id"].tolist()
+        for (outlet, factor), k in at.items():
+            if factor in _FLOW or (outlet, factor) not in wanted:
+                continue
+            water = factor.startswith("w")
+            flow = at.get((outlet, "w00000" if water else "a00000"), -1)
+            monitored.setdefault(owner[k], []).append(
+                Monitored(
+                    outlet,
+                    factor,
+                    ids[k],
+                    hours,
+                    k,
+                    to_unit(units[k], "mg/L" if water else "mg/m³"),
+                    at.get((outlet, _OXYGEN), -1),
+                    flow,
+                    to_unit(units[flow], "m³/h") if flow >= 0 else 1.0,
+                    oxygen_ref.get(outlet, float("nan")) if system == "cems" else float("nan"),
+                )
+            )
+    power = _power(book, catalog, points)
+    zone = zone_outages(every, **settings.preparation["zone_outages"].numbers())
+    book = replace(book, monitored={e: tuple(m) for e, m in monitored.items()}, power=power, zone_outage=zone)
+    return replace(book, coefficients=peer_coefficients(book, **settings.preparation["peer_coefficients"].numbers()))
+
+
+def _power(book: Book, catalog: CatalogView, points: pd.DataFrame) -> dict[str, tuple[Power, ...]]:
+    if not catalog.has("obs_power"):
+        return {}
+    mine = points[(points["system"] == "power") & points["role"].isin(("production", "treatment"))].sort_values("point_id", kind="stable")
+    if not len(mine):
+        return {}
+    hours = hour_means(catalog.cube("obs_power"), mine["point_id"].tolist(), book.grid, cover_lowest=0.0)
+    state = meter_states(hours.mean, **book.settings.preparation["meter_states"].numbers())
+    out: dict[str, list[Power]] = {}
+    for k, (e, p, role) in enumerate(zip(mine["enterprise_id"], mine["point_id"], mine["role"], strict=True)):
+        if np.isfinite(state[k]).any():
+            out.setdefault(e, []).append(Power(p, role, state[k]))
+    return {e: tuple(meters) for e, meters in out.items()}
