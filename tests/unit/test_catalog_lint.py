@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from workbench.catalog import LintError, lint_catalog, open_catalog
-from workbench.catalog.lint import RULES
+from workbench.catalog.rules import RULES
 from workbench.contracts import CatalogError
 from workbench.contracts.catalog_yaml import catalog_yaml
 

@@ -211,6 +211,20 @@ def test_truth_is_refused_even_where_the_file_lists_it(tmp_path: Path) -> None:
     assert ("truth", "error") in {(b.entry, b.level) for b in catalog.check()}
 
 
+def test_truth_is_refused_under_any_name(tmp_path: Path) -> None:
+    file = write_district(tmp_path)
+    shutil.copy(tmp_path / "data" / "outlets.parquet", tmp_path / "truth.parquet")
+    document = yaml.safe_load(file.read_text(encoding="utf-8"))
+    document["data"]["file_outlets"]["kwargs"]["url"] = "{CATALOG_DIR}/truth.parquet"
+    file.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+    catalog = open_catalog(file)
+    assert not catalog.has("outlets")
+    for ask in (lambda: catalog.table("outlets"), lambda: catalog.path_of("truth.parquet"), lambda: catalog.path_of("./Truth.parquet")):
+        with pytest.raises(CatalogError, match="hidden truth"):
+            ask()
+    assert ("outlets", "error") in {(b.entry, b.level) for b in catalog.check()}
+
+
 def test_paths_stay_below_the_catalog(catalog: Catalog) -> None:
     assert catalog.path_of("clips/./a.mp4") == str(Path(catalog.location).parent / "clips" / "a.mp4")
     for path in ("../secret", "/etc/passwd", "https://example.org/x", "a/../../b", ""):

@@ -103,10 +103,10 @@ def _listing(catalog: Catalog) -> Iterator[Breach]:
     listed = catalog.listed()
     for entry in sorted(REQUIRED_ENTRIES - set(listed)):
         yield Breach(entry, "", "the entry, which everything needs")
-    if "truth" in listed:
-        yield Breach("truth", "", "no such entry: hidden truth lies beside a catalog, never in it (it is not opened)")
     for entry in listed:
-        if entry not in TABLES and entry not in CUBES and entry != "truth":
+        if catalog.is_truth(entry):
+            yield Breach(entry, "", "no such entry: hidden truth lies beside a catalog, never in it (it is not opened)")
+        elif entry not in TABLES and entry not in CUBES:
             hint = nearest(entry, [*TABLES, *CUBES])
             tail = f"; did you mean {hint}?" if hint else ""
             yield Breach(entry, "", f"an entry of the contract (no model reads this one{tail})", level="warning")

@@ -14,6 +14,8 @@ import xarray as xr
 
 from workbench.catalog.allowed import READERS
 from workbench.catalog.document import CatalogDocument
+from workbench.catalog.reading import TRUTH, lazily, names_truth, refuse, storage
+from workbench.catalog.rules import REFERENCE
 from workbench.contracts import (
     CUBES,
     TABLES,
@@ -31,9 +33,6 @@ from workbench.contracts import (
 
 if TYPE_CHECKING:
     from workbench.contracts import Breach
-
-TRUTH = "truth"
-HOUR = pd.Timedelta(hours=1)
 
 
 class Catalog:
@@ -59,7 +58,7 @@ class Catalog:
     def __init__(self, document: CatalogDocument, name: str, parameters: dict[str, Any], *, given: dict[str, Any], opened_as: str) -> None:
         self._document, self._name, self._parameters = document, name, parameters
         self._given, self._opened_as = given, opened_as
-        self._aliases: dict[str, str] = {str(a): str(t) for a, t in document.values["aliases"].items() if a != TRUTH}
+        self._aliases: dict[str, str] = {str(a): str(t) for a, t in document.values["aliases"].items() if not self.is_truth(a)}
         self._tables: dict[str, pd.DataFrame] = {}
         self._cubes: dict[str, xr.Dataset] = {}
         self._lock = threading.RLock()
@@ -101,6 +100,19 @@ class Catalog:
     def listed(self) -> list[str]:
         """Return every alias of the file, ``truth`` included, for checks of the file itself."""
         return [str(a) for a in self._document.values["aliases"]]
+
+    def is_truth(self, entry: str) -> bool:
+        """Return whether an alias of the file is the hidden truth of a simulated district, under whatever name."""
+        values = self._document.values
+        block = values["entries"].get(values["aliases"].get(entry), {})
+        given = [
+            g
+            for v in (block.get("kwargs", {}).get("args", []), block.get("kwargs", {}).get("data"))
+            for g in (v if isinstance(v, list) else [v])
+        ]
+        names = [m[1] for g in given if isinstance(g, str) and (m := REFERENCE.fullmatch(g))]
+        urls = [u for n in names for v in [values["data"][n]["kwargs"]["url"]] for u in (v if isinstance(v, list) else [v])]
+        return entry == TRUTH or any(names_truth(u) for u in urls)
 
     def has(self, entry: str) -> bool:
         """Return whether the entry is in the catalog (``truth`` never is)."""
@@ -158,7 +170,7 @@ class Catalog:
         with self._lock:
             if entry not in self._cubes:
                 cube, breaches = self.inspect_cube(entry)
-                _refuse(entry, breaches, self.location)
+                refuse(entry, breaches, self.location)
                 self._cubes[entry] = cube
             return self._cubes[entry].copy(deep=False)
 
@@ -213,9 +225,11 @@ class Catalog:
         Raises
         ------
         CatalogError
-            If ``relative`` is absolute, a URL, or leads out of the catalog's folder.
+            If ``relative`` is absolute, a URL, leads out of the catalog's folder, or names the hidden truth.
         """
         parts = relative.replace("\\", "/").split("/")
+        if names_truth(relative):
+            self.description(TRUTH)
         if not relative or "://" in relative or Path(relative).is_absolute() or ".." in parts:
             raise CatalogError(
                 "not a path below the catalog's folder", got=relative, allowed="a relative path without ..", where=self.location
@@ -268,7 +282,7 @@ class Catalog:
         CatalogError
             If the entry is ``truth``.
         """
-        if entry == TRUTH:
+        if entry == TRUTH or (entry in self.listed() and self.is_truth(entry)):
             raise CatalogError(
                 "the hidden truth of a simulated district is never opened through a catalog",
                 got=entry,
@@ -302,7 +316,7 @@ class Catalog:
 
     def inspect_cube(self, entry: str) -> tuple[xr.Dataset, list[Breach]]:
         """Open a cube and return it with its breaches, without raising for them."""
-        cube = _storage(self._read(entry, "cube"))
+        cube = storage(self._read(entry, "cube"))
         if entry not in CUBES:
             return cube, []
         try:
@@ -324,7 +338,7 @@ class Catalog:
         with self._lock:
             if entry not in self._tables:
                 frame, breaches = self.inspect_table(entry)
-                _refuse(entry, breaches, self.location)
+                refuse(entry, breaches, self.location)
                 self._tables[entry] = frame
             return self._tables[entry]
 
@@ -335,7 +349,7 @@ class Catalog:
             )
         try:
             reader = self.reader(entry)
-            lazy = _lazily(reader.kwargs) if type(reader).__name__ == "XArrayDatasetReader" else {}
+            lazy = lazily(reader.kwargs) if type(reader).__name__ == "XArrayDatasetReader" else {}
             return reader.read(**lazy)
         except (CatalogError, ContractBreach):
             raise
@@ -346,37 +360,3 @@ class Catalog:
                 where=self.location,
                 next_step="check the file it names, and the arguments of its reader",
             ) from error
-
-
-def _lazily(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return what keeps a Zarr store lazy, its metadata fresh and its marks whole numbers.
-
-    On this machine each array's own metadata is as quick to read as the consolidated copy, and never stale. The fill
-    value of a Zarr 2 array would be read as missing and turn marks into floats.
-    """
-    data = next(a for a in (*settings.get("args", ()), settings.get("data")) if hasattr(a, "url"))
-    wanted: dict[str, Any] = {"mask_and_scale": {"mark": False}} | ({} if "chunks" in settings else {"chunks": {}})
-    if "://" not in str(data.url) or str(data.url).startswith("file://"):
-        wanted["consolidated"] = False
-    return wanted
-
-
-def _refuse(entry: str, breaches: list[Breach], location: str) -> None:
-    errors = [b for b in breaches if b.level == "error"]
-    if errors:
-        raise ContractBreach(
-            f"the entry {entry} breaks its contract",
-            got=f"{len(errors)} breach{'es' if len(errors) > 1 else ''}: " + " | ".join(map(str, errors)),
-            where=location,
-            next_step="`workbench check` lists every breach of every entry",
-            breaches=breaches,
-        )
-
-
-def _storage(cube: xr.Dataset) -> xr.Dataset:
-    """Return the cube with ``point`` as object text and ``time`` as nanoseconds, whatever the store's encoding gave."""
-    if "point" in cube.coords and cube["point"].dtype != object:
-        cube = cube.assign_coords(point=cube["point"].to_numpy().astype(object))
-    if "time" in cube.coords and np.issubdtype(cube["time"].dtype, np.datetime64):
-        cube = cube.assign_coords(time=cube["time"].astype("datetime64[ns]"))
-    return cube
