@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections import Counter
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from workbench.district.behaviour import Episode, Scheme, abilities, choose_sche
 from workbench.district.build import _public
 from workbench.district.carbon import bed_of, life_days
 from workbench.district.climate import World, make_world
+from workbench.district.cubes import CubeWriter
 from workbench.district.emission import true_emission
 from workbench.district.energy import fan_power, power, running, service_of
 from workbench.district.instrument import routine
@@ -170,6 +172,32 @@ def test_full_has_exactly_the_promised_number_of_points() -> None:
         sites = populate(full)
         count = sum(p.system != "video" for s in sites for p in s.points) + sum(len(s.points) for s in _public(full, sites))
         assert count == 2071
+
+
+def test_a_cube_is_written_in_bounded_memory(tmp_path: Path) -> None:
+    peaks = []
+    for points in (64, 256):
+        names = [f"P{i:03d}" for i in range(points)]
+        times = pd.date_range("2026-01-01", periods=14400, freq="6min")
+        tracemalloc.start()
+        writer = CubeWriter(tmp_path / f"{points}.zarr", names, times)
+        for i, name in enumerate(names):
+            writer.add(name, np.full(14400, i, np.float32), np.zeros(14400, np.uint8))
+        writer.close()
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.3 * peaks[0]
+    assert peaks[1] < 0.7 * 256 * 14400 * 5
+    with xr.open_zarr(tmp_path / "256.zarr") as cube:
+        assert np.array_equal(cube["value"].to_numpy()[:, 7000], np.arange(256, dtype=np.float32))
+
+
+def test_rows_of_a_cube_come_in_order(tmp_path: Path) -> None:
+    writer = CubeWriter(tmp_path / "c.zarr", ["a", "b"], pd.date_range("2026-01-01", periods=10, freq="6min"))
+    with pytest.raises(ValueError, match="expected a"):
+        writer.add("b", np.zeros(10, np.float32), np.zeros(10, np.uint8))
+    with pytest.raises(ValueError, match="0 rows written of 2"):
+        writer.close()
 
 
 # -- physics ------------------------------------------------------------------------------------------------------

@@ -44,8 +44,14 @@ def plan(result: SiteResult, world: World, budget: int) -> list[dict[str, Any]]:
         humid = float(world.weather[site.street]["humidity"][hour])
         if site.camera == "stack":
             scene = "black_smoke" if inside else ("white_steam" if rng.random() < 0.25 + 0.5 * (humid > 80) else "clean")
+            if not inside and rng.random() < 0.04:
+                scene = "black_smoke"  # a puff at lighting up: seen, and no offence
         else:
-            scene = "uncovered" if inside or rng.random() < 0.08 else ("dust" if rng.random() < 0.08 else "covered")
+            scene = (
+                "uncovered"
+                if (inside and not bouts[0].scheme.silent) or rng.random() < 0.08
+                else ("dust" if rng.random() < 0.08 else "covered")
+            )
         clip_id = f"V{site.enterprise_id[1:]}-{k + 1:02d}"
         start = world.at(hour * 10 + int(rng.integers(10)))
         out.append(
@@ -79,9 +85,11 @@ def render(clip: dict[str, Any], site: Site, world: World, file: Path) -> None:
 
 
 def _stack(rng: np.random.Generator) -> np.ndarray:
+    import cv2
+
     y = np.linspace(0, 1, SIZE)[:, None, None]
     sky = np.array([225.0, 205.0, 185.0]) * (1 - 0.18 * (1 - y)) * np.ones((SIZE, SIZE, 1))
-    sky = sky + rng.normal(0, 5, (SIZE // 12, SIZE // 12, 1)).repeat(12, 0).repeat(12, 1)
+    sky = sky + cv2.resize(rng.normal(0, 6, (7, 7)), (SIZE, SIZE), interpolation=cv2.INTER_CUBIC)[..., None]
     sky[110:, 78:102] = (95, 100, 108)
     sky[150:, 20:150] = (70, 82, 90)
     return np.asarray(sky)

@@ -21,6 +21,8 @@ def service_of(site: Site, world: World, production: Production, episodes: list[
             left = (0.86 - 0.2 * e.strength) if s.silent else (0.45 - 0.25 * e.strength if s.variant == "idling" else 0.0)
             ramp = np.linspace(0.95, left, e.end - e.start) if e.ramped else left
             service[e.start : e.end] = ramp
+        elif s.mechanism == "fugitive_dust" and medium == "yard":  # sprays and mist guns left off
+            service[e.start : e.end] = 0.85 if s.silent else 0.3
     return service
 
 

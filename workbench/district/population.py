@@ -262,7 +262,7 @@ def _points(site: Site, rng: np.random.Generator) -> None:
         roles = ["production"] + (["treatment"] if treated or site.yard is not None else [])
         roles += ["total"] * (rng.random() < 0.3) + ["standby"] * (rng.random() < 0.12)
         for role in roles:
-            high = round(site.production_kw * 1.8 + 5, 0)
+            high = round(site.production_kw * (3.0 if role == "total" else 2.0) + 5, 0)
             add("power", role, factor="power", role=role, unit="kW", high=float(high), resolution=number("power.resolution_kw"))
     if site.condition and site.air is not None:
         if site.air.stream == "solvent" or rng.random() < 0.6:
@@ -302,8 +302,9 @@ def _points(site: Site, rng: np.random.Generator) -> None:
         add("dust", "a34002", outlet_id=site.yard.outlet_id, factor="a34002", unit="µg/m³", high=2000.0, resolution=1.0)
         if rng.random() < 0.35:
             add("dust", "a34004", outlet_id=site.yard.outlet_id, factor="a34004", unit="µg/m³", high=1000.0, resolution=1.0)
-    watches = "yard" if site.yard is not None else ("stack" if site.air is not None and site.air.stream != "solvent" else "")
-    if watches and rng.random() < 0.6:
+    burns = site.air is not None and site.air.stream != "solvent"
+    watches = "stack" if burns and (site.yard is None or rng.random() < 0.6) else ("yard" if site.yard is not None else "")
+    if watches and rng.random() < number("observation.camera_share"):
         site.camera = watches
         outlet = site.yard if watches == "yard" else site.air
         add("video", "video", outlet_id=outlet.outlet_id if outlet else "")

@@ -15,6 +15,8 @@ from workbench.district.simulate import Series
 AMBIENT = {"a34004": (0.55, 1.0), "a34002": (0.95, 1.0), "a21026": (0.1, 1.0), "a21004": (0.4, 1.0)}
 RIVER = {"w01018": (14.0, 0.1, 100.0), "w21003": (0.45, 0.01, 10.0), "w21011": (0.11, 0.001, 2.0), "w01009": (7.6, 0.01, 20.0)}
 UPSTREAM = "双河"
+MG_L_PER_KG_H = 0.03
+"""What 1 kg/h adds to the river: a small river of some 33,000 m³/h."""
 
 
 @dataclass
@@ -104,7 +106,7 @@ def observe(station: Station, world: World, sums: Sums) -> dict[str, Series]:
         else:
             base = RIVER[p.factor][0]
             below = int(station.name[1:]) / max(1, world.scale.surface_water)
-            added = {"w01018": 1.0, "w21003": 0.07, "w21011": 0.01, "w01009": -0.3}[p.factor] * 0.35 * lag(river, 6.0) * below
+            added = {"w01018": 1.0, "w21003": 0.07, "w21011": 0.01, "w01009": -0.3}[p.factor] * MG_L_PER_KG_H * lag(river, 6.0) * below
             season = -0.1 * (w["temperature"] - 15) if p.factor == "w01009" else 0.0
             hourly = np.maximum(base + added / flush + season, 0.02)
             value = np.interp(np.arange(n) / STEPS_PER_HOUR, np.arange(hours), hourly) * np.exp(0.06 * ar1(rng, n, 60))

@@ -48,6 +48,7 @@ class SiteResult:
     oddities: list[str] = field(default_factory=list)
     on_hour: np.ndarray = field(default_factory=lambda: np.zeros(0))
     bed: Bed | None = None
+    falsified: dict[tuple[int, str], str] = field(default_factory=dict)
 
 
 def per_hour(x: np.ndarray) -> np.ndarray:
@@ -69,9 +70,9 @@ def simulate(site: Site, world: World, schemes: list[Scheme], visits: list[Visit
     production = produce(site, world)
     episodes = lay_out(site, world, schemes, visits, production.on)
     result = SiteResult(site, episodes, visits, on_hour=per_hour(production.on.astype(float)))
-    service = {m: energy.service_of(site, world, production, episodes, m) for m in ("air", "water")}
-    parts = [service[m] for m, o in (("air", site.air), ("water", site.water)) if o is not None]
-    together = np.mean(parts, axis=0) if parts else np.ones(world.steps)
+    service = {m: energy.service_of(site, world, production, episodes, m) for m in ("air", "water", "yard")}
+    parts = [service[m] for m, o in (("air", site.air), ("water", site.water)) if o is not None] or [service["yard"]]
+    together = np.mean(parts, axis=0)
     treating = energy.running(site, world, production, together)
     dose = np.ones(world.steps)
     result.bed = bed_of(site, world, production, episodes)
@@ -86,7 +87,7 @@ def simulate(site: Site, world: World, schemes: list[Scheme], visits: list[Visit
         _discharge(result, outlet, true)
         if outlet.monitored:
             _monitor(result, outlet, world, production, true)
-    _meters(result, world, production, together, treating)
+    _meters(result, world, production, together, service, treating)
     _yard(result, world, production)
     _transmission(result, world)
     _daily(result, world, production, together * dose, treating)
@@ -143,6 +144,9 @@ def _monitor(result: SiteResult, outlet: Outlet, world: World, production: Produ
     for e, name in _falsified(result, outlet):
         covers = name == e.scheme.cover
         bout = Bout(e.start, _until(e, name, world), e.strength, e.scheme.silent, e.ramped and not covers, outlet, over, covers)
+        aimed = bout.targets()
+        if len(aimed) == 1 and name not in ("clean_water", "line_dilution", "line_dilution_o2", "cut_when_exceeding", "off_schedule_purge"):
+            result.falsified[e.start, name] = points[aimed[0]].point_id
         FALSIFY[name](seen, bout, rng)
         if name in AT_LOGGER:
             overwritten[bout.span] = True
@@ -230,9 +234,16 @@ def _mark_rows(
         result.oddities.append("maintenance")
 
 
-def _meters(result: SiteResult, world: World, production: Production, service: np.ndarray, treating: np.ndarray) -> None:
+def _meters(
+    result: SiteResult,
+    world: World,
+    production: Production,
+    together: np.ndarray,
+    service: dict[str, np.ndarray],
+    treating: np.ndarray,
+) -> None:
     site = result.site
-    kw = energy.power(site, world, production, service, treating)
+    kw = energy.power(site, world, production, together, treating)
     rng = stream(world.seed, "meters", site.enterprise_id)
     result.days["kwh"] = per_day(kw["total"])
     for p in site.points:
@@ -243,7 +254,8 @@ def _meters(result: SiteResult, world: World, production: Production, service: n
                 result.oddities.append("meter_swap")
             result.series[p.point_id] = instrument.finish(p, None, value, world, None, stopped=None, overwritten=None)
         elif p.system == "condition":
-            value = energy.condition(site, world, p.channel, production, service, treating)
+            own = service["water" if p.channel == "dissolved_oxygen" else "air"]
+            value = energy.condition(site, world, p.channel, production, own, treating)
             result.series[p.point_id] = instrument.finish(p, None, value, world, None, stopped=None, overwritten=None)
 
 
@@ -339,7 +351,7 @@ def _truth(result: SiteResult, world: World) -> None:
                 {
                     "enterprise_id": site.enterprise_id,
                     "outlet_id": outlet.outlet_id if outlet is not None else "",
-                    "point_id": "",
+                    "point_id": result.falsified.get((e.start, name), ""),
                     "start": world.at(e.start),
                     "end": world.at(_until(e, name, world)),
                     "kind": rows[name]["kind"],
