@@ -58,9 +58,9 @@ def marked_hours_over_cap(d: Dossier) -> list[RuleResult]:
 def stopped_mark_contradicts_power(d: Dossier, *, hours_lowest: float, flow_share: float) -> list[RuleResult]:
     """An outlet is marked stopped while production runs and gas or water flows: the mark contradicts physics.
 
-    The first and last hour of a mark are left out. Where the outlet has a flow meter the flow must contradict, too;
-    without one, all production meters must run. Water is held back and drained later, so there flow alone says nothing:
-    all production meters must run and the water must flow.
+    Two sources must contradict the mark, power and flow; with one of them the rule is not evaluable. The first and last
+    hour of a mark are left out. For a stack any production line may be the one that runs; water is held back and drained
+    later, so there all of them must run.
     """
     name, field = "stopped_mark_contradicts_power", "permit_duties.duty"
     if d.marks is None:
@@ -86,22 +86,17 @@ def stopped_mark_contradicts_power(d: Dossier, *, hours_lowest: float, flow_shar
     for outlet, mine in stopped.groupby("outlet_id", sort=True):
         facts: dict[str, Any] = {"permit_field": field, "outlet_id": outlet, "threshold": hours_lowest, "unit": "h"}
         flow = d.flow_share.get(str(outlet))
-        water = media.get(outlet) == "water"
-        if (lines is None and flow is None) or (water and (flow is None or lines is None)):
-            results += d.cannot(name, "没有用电或流量可核对", "no power or flow to check against", **facts)
+        if lines is None or flow is None:
+            results += d.cannot(name, "没有用电或流量可核对", "no power or no flow to check against", **facts)
             continue
         claimed = d.grid.mask(mine["start"] + pd.Timedelta(hours=1), mine["end"] - pd.Timedelta(hours=1))
-        flows: np.ndarray = np.ones(d.grid.n, bool) if flow is None else flow > flow_share
-        with np.errstate(invalid="ignore"):
-            on = np.ones((1, d.grid.n), bool) if lines is None else lines > 0.9
-        produces = np.asarray(on.any(axis=0) if flow is not None and not water else on.all(axis=0))
-        known = (
-            claimed & (np.isfinite(flow) if flow is not None else True) & (np.isfinite(lines).all(axis=0) if lines is not None else True)
-        )
+        on = lines > 0.9
+        produces = on.all(axis=0) if media.get(outlet) == "water" else on.any(axis=0)
+        known = claimed & np.isfinite(flow) & np.isfinite(lines).all(axis=0)
         if not known.any():
             results += d.cannot(name, "停运标记期间没有用电或流量数据", "no power or flow during the stopped marks", **facts)
             continue
-        against = known & flows & produces
+        against = known & (flow > flow_share) & produces
         spans = [(a, b) for a, b in runs(against, join=2) if against[a:b].sum() >= hours_lowest]
         ids = (f"marks:{outlet}", *(f"series:{p.point_id}" for p in meters))
         if not spans:
@@ -110,10 +105,8 @@ def stopped_mark_contradicts_power(d: Dossier, *, hours_lowest: float, flow_shar
             continue
         for a, b in _joined(spans, gap=72):
             hours = float(against[a:b].sum())
-            what = "生产用电和排放流量" if flow is not None and lines is not None else ("排放流量" if lines is None else "生产用电")
-            zh = f"标记停运的{hours:.0f} h内{what}表明仍在运行。"
-            shown = "power and flow" if flow is not None and lines is not None else ("flow" if lines is None else "power")
-            en = f"{hours:.0f} h marked stopped while {shown} show it running."
+            zh = f"标记停运的{hours:.0f} h内生产用电和排放流量表明仍在运行。"
+            en = f"{hours:.0f} h marked stopped while power and flow show it running."
             span = {"start": d.grid.start + pd.Timedelta(hours=a), "end": d.grid.start + pd.Timedelta(hours=b)}
             results.append(
                 d.say(name, Ruling.VIOLATED, zh, en, value=hours, evidence=ids, strength=log_excess(hours, hours_lowest), **span, **facts)
