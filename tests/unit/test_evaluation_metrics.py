@@ -11,7 +11,16 @@ from hypothesis.extra import numpy as hnp
 from sklearn.metrics import average_precision_score
 
 from workbench.contracts import ParameterError, result_frame
-from workbench.evaluation import against_inspections, against_truth, mechanism_table, precision_by, reliability_table, wilson
+from workbench.evaluation import (
+    against_inspections,
+    against_truth,
+    cost_curve,
+    doubly_robust_mean,
+    mechanism_table,
+    precision_by,
+    reliability_table,
+    wilson,
+)
 from workbench.evaluation.intervals import Clusters, bootstrap, measured, ratio
 from workbench.evaluation.precision import precision_at
 from workbench.evaluation.ranking import average_precision, brier, expected_calibration_error, false_removed
@@ -248,3 +257,26 @@ def test_order_of_rows_never_matters(order, seed):
 def test_budgets_are_whole_numbers(budgets):
     with pytest.raises(ParameterError):
         against_inspections(leads(), findings(), inspections([]), budgets, 0)
+
+
+def test_cost_curve_by_hand():
+    curve = cost_curve(leads(), np.array([0, np.nan, 1, 1, 0.0]))
+    assert curve["budget"].tolist() == [1, 3, 4, 5]
+    assert curve["found"].tolist() == [0, 1, 2, 2]
+    assert np.isnan(curve["visits_per_found"].iloc[0])
+    assert curve["visits_per_found"].tolist()[1:] == [2, 1.5, 2]
+    assert ((curve["low"] <= curve["precision"]) & (curve["precision"] <= curve["high"])).all()
+    assert cost_curve(result_frame("leads"), np.array([])).empty
+
+
+@given(hnp.arrays(bool, 8), hnp.arrays(float, 8, elements=st.floats(0, 1)))
+def test_doubly_robust_is_the_plain_share_where_all_were_looked_at_whatever_the_model_says(y, expected):
+    who = pd.Series([f"E{i}" for i in range(8)])
+    m = doubly_robust_mean("prevalence", y, np.ones(8, bool), np.ones(8), expected, who, seed=0, draws=20)
+    assert m.value == pytest.approx(y.mean())
+
+
+@pytest.mark.parametrize("pi", [0.0, np.nan, 1.2])
+def test_a_draw_without_its_probability_is_refused(pi):
+    with pytest.raises(ParameterError, match="selection probability"):
+        doubly_robust_mean("x", np.array([1.0]), np.array([True]), np.array([pi]), np.array([0.5]), pd.Series(["E"]), seed=0)

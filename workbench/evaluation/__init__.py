@@ -5,7 +5,7 @@ Every figure is a :class:`workbench.contracts.Metric`. Accuracy is never quoted;
 
 from workbench.evaluation.against import BUDGETS, against_inspections, against_truth, read_truth
 from workbench.evaluation.audit import draw, inclusion_probabilities
-from workbench.evaluation.breakdown import mechanism_table, precision_by
+from workbench.evaluation.breakdown import cost_curve, mechanism_table, precision_by
 from workbench.evaluation.doubly_robust import doubly_robust_mean, doubly_robust_ratio
 from workbench.evaluation.intervals import bootstrap, interval, measured, proportion, unevaluated, wilson
 from workbench.evaluation.matching import decided, label_by_inspection, pairs_with_inspections, pairs_with_truth
@@ -19,6 +19,7 @@ __all__ = [
     "against_truth",
     "bootstrap",
     "connected_groups",
+    "cost_curve",
     "decided",
     "doubly_robust_mean",
     "doubly_robust_ratio",

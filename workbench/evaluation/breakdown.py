@@ -76,6 +76,38 @@ def precision_by(leads: pd.DataFrame, right: np.ndarray, enterprises: pd.DataFra
     return out.sort_values(["leads", by], ascending=[False, True], ignore_index=True)
 
 
+def cost_curve(leads: pd.DataFrame, right: np.ndarray) -> pd.DataFrame:
+    """Return what each further review buys, over the leads that carry a label.
+
+    Parameters
+    ----------
+    right : float array
+        1 right, 0 wrong, NaN without a label, for the leads in rank order.
+
+    Returns
+    -------
+    DataFrame
+        One row per labelled lead: ``budget`` (leads reviewed so far, unlabelled ones included), ``reviews`` (labelled
+        ones), ``found``, ``visits_per_found`` (NaN before the first), ``precision, low, high`` (Wilson).
+    """
+    ordered = by_rank(leads).assign(right=right)
+    ordered["budget"] = np.arange(1, len(ordered) + 1)
+    known = ordered[ordered["right"].notna()]
+    reviews, found = np.arange(1, len(known) + 1), known["right"].cumsum().to_numpy(float)
+    bounds = np.array([wilson(float(k), float(n)) for k, n in zip(found, reviews, strict=True)]).reshape(-1, 2)
+    return pd.DataFrame(
+        {
+            "budget": known["budget"].to_numpy(),
+            "reviews": reviews,
+            "found": found.astype(int),
+            "visits_per_found": np.where(found > 0, reviews / np.maximum(found, 1), np.nan),
+            "precision": found / reviews,
+            "low": bounds[:, 0],
+            "high": bounds[:, 1],
+        }
+    )
+
+
 def _share(k: int, n: int, name: str, what: str) -> dict[str, float]:
     low, high = wilson(k, n)
     return {f"{what}@{name}": k / n, f"low@{name}": low, f"high@{name}": high}
