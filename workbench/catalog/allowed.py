@@ -11,7 +11,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from workbench.catalog.specs import InlineTableSpec, MappedTableSpec, WideTableSpec
+from workbench.catalog.specs import InlineTableSpec, MappedTableSpec, SqlTableSpec, WideTableSpec
 
 PARQUET = "intake.readers.datatypes:Parquet"
 CSV = "intake.readers.datatypes:CSV"
@@ -95,6 +95,7 @@ READERS: dict[str, ReaderRule] = {
     "workbench.catalog.readers:WideTableCube": ReaderRule("cube", frozenset({CSV, PARQUET}), spec=WideTableSpec),
     "workbench.catalog.readers:MappedTable": ReaderRule("table", frozenset({CSV, PARQUET, EXCEL}), spec=MappedTableSpec),
     "workbench.catalog.readers:InlineTable": ReaderRule("table", spec=InlineTableSpec),
+    "workbench.catalog.readers:SqlTable": ReaderRule("table", spec=SqlTableSpec),
 }
 """The allow-list of readers."""
 

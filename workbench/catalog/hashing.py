@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import fsspec
+import pandas as pd
 
 from workbench.contracts import CatalogError, WorkbenchError, threads
 
@@ -149,6 +150,9 @@ def _entry_hash(catalog: Catalog, entry: str, files: list[SourceFile], digests: 
     said = json.dumps([block["reader"], kind, settings], sort_keys=True, ensure_ascii=False, default=_plain)
     total = hashlib.blake2b(digest_size=16)
     total.update(said.encode())
+    if block["reader"].endswith(":SqlTable"):  # no file to hash: the rows themselves, in whatever order they came
+        rows = pd.util.hash_pandas_object(reader.read().astype(str), index=False)
+        total.update(rows.sort_values().to_numpy().tobytes())
     for f in files:
         total.update(f"\n{f.name}\0{digests[f.path]}".encode())
     return f"{ALGORITHM}:{total.hexdigest()}"

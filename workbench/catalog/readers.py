@@ -14,7 +14,8 @@ import xarray as xr
 from intake.readers import datatypes
 from intake.readers.readers import BaseReader
 
-from workbench.catalog.specs import InlineTableSpec, MappedTableSpec, WideTableSpec
+from workbench.catalog.specs import InlineTableSpec, MappedTableSpec, SqlTableSpec, WideTableSpec
+from workbench.catalog.sql import read_sql_table
 from workbench.catalog.wide_table import Source, open_wide_table, read_csv
 from workbench.contracts import TABLES, Column, unknown_name
 
@@ -68,21 +69,37 @@ class MappedTable(BaseReader):  # type: ignore[misc]  # intake is untyped
     def _read(self, data: Any, **settings: Any) -> pd.DataFrame:
         spec = MappedTableSpec.model_validate(settings)
         _table(spec.table)
-        frame = _read_text(data, spec)
-        for column, source in spec.columns.items():
-            if source not in frame:
-                raise unknown_name(f"column of the source (for {column})", source, frame.columns, where=str(data.url))
-        lost = {s for c, s in spec.columns.items() if s != c}
-        out = frame.drop(columns=[c for c in lost if c not in spec.columns])
-        out = out.assign(**{c: frame[s] for c, s in spec.columns.items()})
-        out = out.assign(**{c: v for c, v in spec.constants.items() if c not in spec.columns})
-        for column, words in spec.values.items():
-            out[column] = out[column].map(partial(_translated, words=words))
-        for column, separator in spec.lists.items():
-            out[column] = out[column].map(partial(_split, separator=separator))
-        for column, form in spec.time_formats.items():
-            out[column] = pd.to_datetime(out[column], format=form)
-        return _as_contract(out, spec.table)
+        return _mapped(_read_text(data, spec), spec, str(data.url))
+
+
+class SqlTable(BaseReader):  # type: ignore[misc]  # intake is untyped
+    """A table or view of a SQL database, PostgreSQL or SQLite (see :class:`SqlTableSpec`); its URL comes from the environment."""
+
+    imports: ClassVar[set[str]] = {"pandas", "sqlalchemy"}
+    implements: ClassVar[set[type]] = set()
+    output_instance = "pandas:DataFrame"
+
+    def _read(self, **settings: Any) -> pd.DataFrame:
+        spec = SqlTableSpec.model_validate(settings)
+        _table(spec.table)
+        return _mapped(read_sql_table(spec), spec, f"{spec.database}: {spec.source}")
+
+
+def _mapped(frame: pd.DataFrame, spec: MappedTableSpec | SqlTableSpec, where: str) -> pd.DataFrame:
+    for column, source in spec.columns.items():
+        if source not in frame:
+            raise unknown_name(f"column of the source (for {column})", source, frame.columns, where=where)
+    lost = {s for c, s in spec.columns.items() if s != c}
+    out = frame.drop(columns=[c for c in lost if c not in spec.columns])
+    out = out.assign(**{c: frame[s] for c, s in spec.columns.items()})
+    out = out.assign(**{c: v for c, v in spec.constants.items() if c not in spec.columns})
+    for column, words in spec.values.items():
+        out[column] = out[column].map(partial(_translated, words=words))
+    for column, separator in spec.lists.items():
+        out[column] = out[column].map(partial(_split, separator=separator))
+    for column, form in spec.time_formats.items():
+        out[column] = pd.to_datetime(out[column], format=form)
+    return _as_contract(out, spec.table)
 
 
 def _read_text(data: Any, spec: MappedTableSpec) -> pd.DataFrame:

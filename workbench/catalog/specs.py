@@ -72,8 +72,8 @@ class InlineTableSpec(_Spec):
     table: str | None = Field(None, description="contract table, whose column types the values are read as")
 
 
-class MappedTableSpec(_Spec):
-    """Settings of :class:`workbench.catalog.readers.MappedTable`."""
+class _MappingSpec(_Spec):
+    """How a foreign table becomes one of the contract."""
 
     table: str = Field(description="contract table, whose column types the values are read as")
     columns: dict[str, str] = Field(default_factory=dict, description="contract column -> source column; others keep their names")
@@ -81,6 +81,23 @@ class MappedTableSpec(_Spec):
     values: dict[str, dict[str, Any]] = Field(default_factory=dict, description="contract column -> {source word: contract word}")
     lists: dict[str, str] = Field(default_factory=dict, description="contract column -> separator of its words")
     time_formats: dict[str, str] = Field(default_factory=dict, description="contract column -> strptime format")
+
+
+class MappedTableSpec(_MappingSpec):
+    """Settings of :class:`workbench.catalog.readers.MappedTable`."""
+
     encoding: Encoding = "auto"
     sep: str = Field(",", min_length=1)
     sheet: str | int = 0
+
+
+class SqlTableSpec(_MappingSpec):
+    """Settings of :class:`workbench.catalog.readers.SqlTable`."""
+
+    database: str = Field(
+        "WORKBENCH_DATABASE_URL",
+        pattern=r"^WORKBENCH_[A-Z0-9_]+$",
+        description="environment variable that holds the database's URL, such as postgresql+psycopg://user:password@host/name",
+    )
+    source: str = Field(min_length=1, description="table or view of the database")
+    namespace: str | None = Field(None, description="schema of the database; its default where absent")
