@@ -14,10 +14,13 @@ from workbench.contracts import ParameterError, result_frame
 from workbench.evaluation import (
     against_inspections,
     against_truth,
+    baselines,
     cost_curve,
     doubly_robust_mean,
     mechanism_table,
     precision_by,
+    ranked_by_alert_count,
+    ranked_by_model,
     reliability_table,
     wilson,
 )
@@ -280,3 +283,16 @@ def test_doubly_robust_is_the_plain_share_where_all_were_looked_at_whatever_the_
 def test_a_draw_without_its_probability_is_refused(pi):
     with pytest.raises(ParameterError, match="selection probability"):
         doubly_robust_mean("x", np.array([1.0]), np.array([True]), np.array([pi]), np.array([0.5]), pd.Series(["E"]), seed=0)
+
+
+def test_baselines_by_hand(tmp_path):
+    found = findings(("E1", "E1", "E0", "E2", "E2")).assign(model=list("aabab"), p_breach=[0.2, 0.3, 0.9, 0.6, 0.1])
+    assert ranked_by_alert_count(found)["enterprise_id"].tolist() == ["E2", "E1", "E0"]  # two, two (weaker), one
+    assert ranked_by_model(found, "a")["lead_id"].tolist() == ["F3", "F1"]
+    seen = inspections([("I0", "E1", "lead", np.nan, "violation", []), ("I1", "E2", "lead", np.nan, "none", [])])
+    out = baselines(found, inspections=seen, truth_file=truth_file(tmp_path), budgets=[2])
+    by = {(m.subject, m.against): m.value for m in out}
+    assert by[("alert count", "inspections")] == 0.5
+    assert by[("model b alone", "truth (simulated)")] == 0.5  # E0 is right, E2 is not
+    assert by[("model a alone", "truth (simulated)")] == 0
+    assert all(m.value is None for m in baselines(findings(()), inspections=seen, budgets=[2]))

@@ -120,7 +120,10 @@ class Desk(param.Parameterized):
             (i.id, m.name, int(m.name.rpartition("@")[2]), m.subject, m.against, m.value, m.low, m.high, m.n, m.method)
             for i in self.shelf.iterations
             for m in i.metrics
-            if m.name.startswith("precision@") and m.name.rpartition("@")[2].isdigit() and m.value is not None
+            if m.name.startswith("precision@")
+            and m.subject in ("", "leads")
+            and m.name.rpartition("@")[2].isdigit()
+            and m.value is not None
         ]
         columns = ["iteration", "name", "budget", "subject", "against", "value", "low", "high", "n", "method"]
         return pd.DataFrame(rows, columns=columns)

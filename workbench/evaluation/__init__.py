@@ -5,6 +5,7 @@ Every figure is a :class:`workbench.contracts.Metric`. Accuracy is never quoted;
 
 from workbench.evaluation.against import BUDGETS, against_inspections, against_truth, read_truth
 from workbench.evaluation.audit import draw, inclusion_probabilities
+from workbench.evaluation.baselines import baselines, ranked_by_alert_count, ranked_by_model
 from workbench.evaluation.breakdown import cost_curve, mechanism_table, precision_by
 from workbench.evaluation.doubly_robust import doubly_robust_mean, doubly_robust_ratio
 from workbench.evaluation.intervals import bootstrap, interval, measured, proportion, unevaluated, wilson
@@ -17,6 +18,7 @@ __all__ = [
     "Split",
     "against_inspections",
     "against_truth",
+    "baselines",
     "bootstrap",
     "connected_groups",
     "cost_curve",
@@ -36,6 +38,8 @@ __all__ = [
     "pairs_with_truth",
     "precision_by",
     "proportion",
+    "ranked_by_alert_count",
+    "ranked_by_model",
     "read_truth",
     "reliability_table",
     "unevaluated",
