@@ -138,8 +138,8 @@ def channel_values(d: Dossier, results: list[RuleResult]) -> dict[str, np.ndarra
 
 
 def _span(d: Dossier, r: RuleResult) -> tuple[int, int]:
-    lo, hi = (int(x) for x in d.grid.index([r.start, r.end]).clip(0, d.grid.n))
-    return lo, hi
+    lo, hi = (int((t - d.grid.start).total_seconds() // 3600) for t in (r.start, r.end))
+    return min(max(lo, 0), d.grid.n), min(max(hi, 0), d.grid.n)
 
 
 def _limits(d: Dossier, out: dict[str, np.ndarray]) -> None:
@@ -196,11 +196,13 @@ def _ledger(d: Dossier, field: str) -> np.ndarray:
     rows = d.ledger[d.ledger["field"] == field] if d.ledger is not None else None
     if rows is None or not len(rows):
         return level
-    level[:] = 2
-    lo = np.clip(np.floor(d.grid.index(rows["date"].dt.normalize())), -24, d.grid.n).astype(int)
-    for start, value in zip(lo, rows["value"].to_numpy(float), strict=True):
-        if np.isfinite(value) and start + 24 > 0:
-            part = level[max(start, 0) : start + 24]
-            said = np.int8(1 if value > 0 else 0)
-            part[:] = np.where(part == 2, said, np.maximum(part, said))
+    first = d.grid.start.floor("D")
+    days = int(np.ceil((d.grid.end - first) / pd.Timedelta(days=1)))
+    at = ((rows["date"].to_numpy().astype("datetime64[D]") - first.to_datetime64()) / np.timedelta64(1, "D")).astype(int)
+    value = rows["value"].to_numpy(float)
+    usable = np.isfinite(value) & (at >= 0) & (at < days)
+    said = np.full(days, -1, np.int8)
+    np.maximum.at(said, at[usable], (value[usable] > 0).astype(np.int8))
+    skip = int((d.grid.start - first) / pd.Timedelta(hours=1))
+    level[:] = np.repeat(np.where(said < 0, np.int8(2), said), 24)[skip : skip + d.grid.n]
     return level

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from math import log
+from math import isnan, log
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
 from workbench.contracts import Ruling, stable_id
-from workbench.models.permit.results import split_evidence
+from workbench.models.permit.results import records, split_evidence
 from workbench.models.permit.settings import Settings
 
 JOIN = pd.Timedelta(days=2)
@@ -62,35 +63,31 @@ def honest_scatter(
 
 def episodes_of(results: pd.DataFrame, settings: Settings) -> pd.DataFrame:
     """Return one row per episode of violated results, sorted by enterprise, rule and start."""
-    violated = results[results["ruling"] == Ruling.VIOLATED.value]
-    rows = []
     keys = ["enterprise_id", "rule", "outlet_id"]
-    for names, group in violated.sort_values([*keys, "start", "end", "factor"], kind="stable").groupby(keys, sort=True):
-        key = (str(names[0]), str(names[1]), str(names[2]))
-        part: list[int] = []
-        end = pd.NaT
-        for i, (start, stop) in enumerate(zip(group["start"], group["end"], strict=True)):
-            if part and start > end + JOIN:
-                rows.append(_episode(key, group.iloc[part], settings))
-                part, end = [], pd.NaT
-            part.append(i)
-            end = stop if pd.isna(end) else max(end, stop)
-        rows.append(_episode(key, group.iloc[part], settings))
-    frame = pd.DataFrame(rows, columns=list(EPISODE_COLUMNS))
+    violated = results[results["ruling"] == Ruling.VIOLATED.value].sort_values([*keys, "start", "end", "factor"], kind="stable")
+    rows = records(violated)
+    episodes: list[list[dict[str, Any]]] = []
+    key, end = None, pd.Timestamp.min
+    for row in rows:
+        mine = (row["enterprise_id"], row["rule"], row["outlet_id"])
+        if mine != key or row["start"] > end + JOIN:
+            episodes.append([])
+            key, end = mine, row["end"]
+        episodes[-1].append(row)
+        end = max(end, row["end"])
+    frame = pd.DataFrame([_episode(group, settings) for group in episodes], columns=list(EPISODE_COLUMNS))
     for column in ("start", "end"):
         frame[column] = pd.to_datetime(frame[column]).astype("datetime64[ns]")
     return frame
 
 
-def _episode(key: tuple[str, str, str], group: pd.DataFrame, settings: Settings) -> dict[str, object]:
-    enterprise, rule, outlet = key
-    prior = settings.priors[rule]
-    own = group["p"].fillna(-1.0).to_numpy()
-    worst = group.iloc[int(np.lexsort((-group["strength"].to_numpy(), -own))[0])]
-    more = len(group) - 1
-    title = settings.rules[rule].title
-    medium = "water" if str(worst["factor"]).startswith("w") else "air"
-    cited = "；".join(settings.cite(rule, worst["start"], medium))
+def _episode(group: list[dict[str, Any]], settings: Settings) -> dict[str, Any]:
+    worst = max(group, key=lambda r: (-1.0 if isnan(r["p"]) else r["p"], r["strength"]))
+    own = [r["p"] for r in group if not isnan(r["p"])]
+    start, end = group[0]["start"], max(r["end"] for r in group)
+    rule, outlet = worst["rule"], worst["outlet_id"]
+    title, more = settings.rules[rule].title, len(group) - 1
+    cited = "；".join(settings.cite(rule, start, "water" if worst["factor"].startswith("w") else "air"))
     field = f"（{worst['permit_field']}）" if worst["permit_field"] else ""
     zh = f"{title.zh}{field}：{worst['reason_zh']}" + (f"另有{more}项。" if more else "") + (f"依据：{cited}。" if cited else "")
     en = (
@@ -98,24 +95,23 @@ def _episode(key: tuple[str, str, str], group: pd.DataFrame, settings: Settings)
         + (f" {more} more." if more else "")
         + (f" Basis: {cited}." if cited else "")
     )
-    evidence = list(dict.fromkeys(e for joined in group["evidence"] for e in split_evidence(joined)))
+    evidence = list(dict.fromkeys(e for r in group[:200] for e in split_evidence(r["evidence"])))
     return {
-        "finding_id": stable_id("permit", rule, enterprise, outlet, group["start"].min().isoformat()),
+        "finding_id": stable_id("permit", rule, worst["enterprise_id"], outlet, start.isoformat()),
         "rule": rule,
-        "enterprise_id": enterprise,
+        "enterprise_id": worst["enterprise_id"],
         "outlet_id": outlet,
         "permit_id": worst["permit_id"],
-        "start": group["start"].min(),
-        "end": group["end"].max(),
-        "factors": int(group["factor"].nunique()),
+        "start": start,
+        "end": end,
+        "factors": len({r["factor"] for r in group}),
         "results": len(group),
-        "strength": float(group["strength"].max()),
-        "p": float(group["p"].max()) if group["p"].notna().any() else float("nan"),
-        "value": float(worst["value"]),
-        "threshold": float(worst["threshold"]),
+        "strength": max(r["strength"] for r in group),
+        "p": max(own) if own else float("nan"),
+        "value": worst["value"],
+        "threshold": worst["threshold"],
         "unit": worst["unit"],
         "reason_zh": zh,
         "reason_en": en,
         "evidence": evidence[:20],
-        "kind": prior.kind.value,
     }

@@ -70,7 +70,7 @@ class Settings:
         medium : {"", "air", "water"}
             The Air and Water Laws are cited for their own medium only.
         """
-        day, found = pd.Timestamp(act).date(), []
+        day, found = act.date(), []
         for law, article in self.articles[rule].items():
             row = self.laws[law]
             if day < row["from"] or day > row.get("to", dt.date.max) or (law in _MEDIUM and _MEDIUM[law] != medium):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import exp, isfinite, sqrt
+from functools import lru_cache
+from math import exp, isfinite, isnan, log, sqrt
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from workbench.models.permit.results import RuleResult, records
 from workbench.models.permit.rules.concentration import hour_rulings
 
 _FIELD = "execution_report_items.declared_t"
+_COMPARED = ("lo", "hi", "exceed_hours", "report_id", "start", "end")
 
 
 def declared_amount_below_measured(d: Dossier, *, z_limit: float, sigma_declared: float) -> list[RuleResult]:
@@ -87,39 +89,45 @@ def tax_below_reported(d: Dossier, *, ratio_lowest: float) -> list[RuleResult]:
     if not len(d.tax):
         return d.cannot(name, "没有环保税申报", "no tax declaration on file", permit_field=field)
     results: list[RuleResult] = []
-    groups = dict(_grouped(joined))
+    groups = {k: [g[c].to_numpy() for c in ("start", "end", "declared_t", "report_id")] for k, g in _grouped(joined)}
     for row in records(d.tax.sort_values(["outlet_id", "factor", "quarter"], kind="stable")):
         key = (row["outlet_id"], row["factor"])
-        quarter = pd.Period(row["quarter"], freq="Q-DEC")
-        span = {"start": quarter.start_time, "end": (quarter + 1).start_time}
+        begin, close = _quarter(row["quarter"])
         facts: dict[str, Any] = {
             "permit_field": field,
             "outlet_id": key[0],
             "factor": key[1],
             "threshold": ratio_lowest,
             "unit": "1",
-            **span,
+            "start": begin,
+            "end": close,
         }
-        group = groups.get(key)
-        mine = group[(group["start"] >= span["start"]) & (group["end"] <= span["end"])] if group is not None else None
-        days = float(((mine["end"] - mine["start"]).to_numpy() / np.timedelta64(1, "D")).sum()) if mine is not None else 0.0
-        length = (span["end"] - span["start"]) / pd.Timedelta(days=1)
-        if mine is None or abs(days - length) > 1.5 or pd.isna(row["declared_kg"]):
+        reported, covered = 0.0, 0.0
+        ids: tuple[str, ...] = ()
+        if key in groups:
+            start, end, amount, report = groups[key]
+            mine = (start >= begin.to_datetime64()) & (end <= close.to_datetime64())
+            covered = float(((end - start)[mine] / np.timedelta64(1, "D")).sum())
+            reported = float(amount[mine].sum()) * 1000.0
+            ids = tuple(f"report:{r}" for r in report[mine])
+        quarter = row["quarter"]
+        if abs(covered - (close - begin).days) > 1.5 or pd.isna(row["declared_kg"]) or isnan(reported):
             results += d.cannot(
                 name, f"{quarter}的执行报告不全或税额缺失", f"reports of {quarter} incomplete or tax figure missing", **facts
             )
             continue
-        reported = float(mine["declared_t"].sum()) * 1000.0
         if reported <= 0:
             results += d.cannot(name, f"{quarter}报告量为0", f"nothing reported for {quarter}", **facts)
             continue
         ratio = float(row["declared_kg"]) / reported
-        ids = (f"tax:{d.enterprise_id}/{key[0]}/{key[1]}/{quarter}", *(f"report:{r}" for r in mine["report_id"]))
         zh = f"{quarter}纳税申报{row['declared_kg']:.4g} kg，执行报告{reported:.4g} kg（{ratio:.2f}）。"
         en = f"{quarter}: {row['declared_kg']:.4g} kg declared for tax, {reported:.4g} kg in the execution reports ({ratio:.2f})."
         low = ratio < ratio_lowest
-        more = {"value": ratio, "evidence": ids, "strength": float(min(3.0, -np.log(max(ratio, 1e-3) / ratio_lowest))) if low else 0.0}
-        results.append(d.say(name, Ruling.VIOLATED if low else Ruling.COMPLIANT, zh, en, **more, **facts))
+        evidence = (f"tax:{d.enterprise_id}/{key[0]}/{key[1]}/{quarter}", *ids)
+        strength = float(min(3.0, -log(max(ratio, 1e-3) / ratio_lowest))) if low else 0.0
+        results.append(
+            d.say(name, Ruling.VIOLATED if low else Ruling.COMPLIANT, zh, en, value=ratio, evidence=evidence, strength=strength, **facts)
+        )
     return results
 
 
@@ -138,12 +146,11 @@ def exceedance_hours_underreported(d: Dossier, *, hours_lowest: float, share_low
         verdict = hour_rulings(s.compared, d.mark_hours(outlet, LAWFUL_KINDS), float(limit))
         facts: dict[str, Any] = {"permit_field": field, "outlet_id": outlet, "factor": factor, "unit": "h"}
         agreeing: list[float] = []
-        for row in records(group):
-            lo, hi = int(row["lo"]), int(row["hi"])
-            inside = 0 <= lo < hi <= d.grid.n and (verdict[lo:hi] >= 0).any()
-            if not inside:
+        over, seen = (np.r_[0, np.cumsum(verdict == 1)], np.r_[0, np.cumsum(verdict >= 0)])
+        for lo, hi, given, report, start, end in zip(*(group[c].tolist() for c in _COMPARED), strict=True):
+            if not 0 <= lo < hi <= d.grid.n or seen[hi] == seen[lo]:
                 continue
-            found, said = float((verdict[lo:hi] == 1).sum()), float(row["exceed_hours"])
+            found, said = float(over[hi] - over[lo]), float(given)
             if found < hours_lowest or said >= share_lowest * found:
                 agreeing.append(found)
                 continue
@@ -152,9 +159,9 @@ def exceedance_hours_underreported(d: Dossier, *, hours_lowest: float, share_low
                 "value": said,
                 "threshold": share_lowest * found,
                 "strength": float(np.log1p(found - said)),
-                "start": row["start"],
-                "end": row["end"],
-                "evidence": (f"report:{row['report_id']}", f"series:{s.point_id}"),
+                "start": start,
+                "end": end,
+                "evidence": (f"report:{report}", f"series:{s.point_id}"),
             }
             results.append(d.say(name, Ruling.VIOLATED, zh, en, **more, **facts))
         if agreeing:
@@ -193,16 +200,12 @@ def _held_against(
     words: tuple[str, str],
 ) -> list[RuleResult]:
     results: list[RuleResult] = []
-    for row, estimate in zip(records(group), computed, strict=True):
-        declared = float(row["declared_t"]) if pd.notna(row["declared_t"]) else float("nan")
+    columns = (group[c].tolist() for c in ("declared_t", "start", "end", "report_id"))
+    mass = f"mass:{facts['outlet_id']}/{facts['factor']}"
+    for estimate, declared, start, end, report in zip(computed, *columns, strict=True):
         z, p = declared_too_low(declared, estimate, sigma_declared=sigma_declared)
-        more = {
-            **facts,
-            "start": row["start"],
-            "end": row["end"],
-            "evidence": (f"report:{row['report_id']}", f"mass:{facts['outlet_id']}/{facts['factor']}"),
-        }
-        if np.isnan(z):
+        more = {**facts, "start": start, "end": end, "evidence": (f"report:{report}", mass)}
+        if isnan(z):
             reason = estimate.reason or "amount missing, period outside the review, or too few valid hours"
             results += d.cannot(name, "申报量缺失，或核算依据不足", reason, unit="t", **more)
             continue
@@ -216,3 +219,9 @@ def _held_against(
             more |= {"p": p, "strength": float(min(-z, 10.0)) if isfinite(z) else 10.0}
         results.append(d.say(name, Ruling.VIOLATED if violated else Ruling.COMPLIANT, zh, en, **more))
     return results
+
+
+@lru_cache(maxsize=1024)
+def _quarter(text: str) -> tuple[pd.Timestamp, pd.Timestamp]:
+    quarter = pd.Period(text, freq="Q-DEC")
+    return quarter.start_time, (quarter + 1).start_time
