@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -75,7 +76,9 @@ def write_catalog(folder: Path) -> Path:
             {"value": (("point", "time"), value), "mark": (("point", "time"), mark)},
             coords={"point": mine["point_id"].to_numpy(object), "time": time.to_numpy()},
         )
-        cube.to_zarr(folder / "data" / f"obs_{system}.zarr", mode="w", consolidated=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # consolidated metadata is not in the zarr 3 specification yet
+            cube.to_zarr(folder / "data" / f"obs_{system}.zarr", mode="w", consolidated=True)
     ids = [f"E{i:04d}" for i in range(len(NAMES))]
     tables = {
         "enterprises": pd.DataFrame({"enterprise_id": ids, "name": NAMES}).assign(

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from workbench.apps import markup
+from workbench.apps import markup, pictures
 from workbench.apps.reports import read_shelf
-from workbench.apps.series import runs_of_marks, thin
+from workbench.apps.series import first_drawn, runs_of_marks, thin
 from workbench.apps.serving import asked
 from workbench.apps.state import Desk
 from workbench.apps.words import half, kind_word, say, words
@@ -213,3 +213,19 @@ def test_runs_of_marks_by_hand():
     assert runs["kind"].tolist() == ["calibration", "fault", "calibration"]
     assert runs["start"].tolist()[0] == pd.Timestamp("2026-01-01 01:00")
     assert runs["end"].tolist()[0] == pd.Timestamp("2026-01-01 03:00")
+
+
+def test_bars_leave_out_nothing_and_state_a_level_once(desk):
+    rows = desk.attributions()
+    flat = rows.assign(contribution=[0.9, -0.4, 0.004, 0.0, -0.003, 0.0], label_zh=["监测水平：near", "时长", "a", "b", "c", "d"], unit="1")
+    figure = pictures.shap_figure(flat, "zh")
+    bars = next(r for r in figure.renderers if r.glyph.__class__.__name__ == "HBar").data_source.data
+    assert list(bars["name"]) == ["监测水平：near", "时长 = 0.08", "其余 4 项"]
+    assert sum(bars["v"]) == pytest.approx(flat["contribution"].sum())
+
+
+def test_a_lead_without_outlet_shows_pollutants_of_one_outlet_and_power(desk):
+    points = desk.points().assign(near=3)
+    drawn = points[points["point_id"].isin(first_drawn(points))]
+    assert drawn["system"].tolist() == ["cems", "cems", "cems", "power", "power"]
+    assert first_drawn(points.iloc[:0]) == []

@@ -106,15 +106,17 @@ def shap_figure(rows: pd.DataFrame, language: Language) -> Any:
     Parameters
     ----------
     rows : DataFrame
-        Contract table ``attributions`` of one finding or lead, largest first; beyond :data:`MAX_BARS` they are summed.
+        Contract table ``attributions`` of one finding or lead, largest first; those beyond :data:`MAX_BARS`, and those
+        that would be written as 0.00, are summed in one bar.
     """
     label = "label_zh" if language == "zh" else "label_en"
-    top = rows.head(MAX_BARS)
+    seen = rows["contribution"].abs() >= 0.005
+    top = rows[seen].head(MAX_BARS) if seen.any() else rows.head(1)
     names = [_named(r[label] or r["feature"], r["value"], r["unit"]) for r in top.to_dict("records")]
     values = top["contribution"].to_numpy(float)
-    if len(rows) > MAX_BARS:
-        names.append(say("shap_rest", language, n=len(rows) - MAX_BARS))
-        values = np.r_[values, rows["contribution"].iloc[MAX_BARS:].sum()]
+    if len(rows) > len(top):
+        names.append(say("shap_rest", language, n=len(rows) - len(top)))
+        values = np.r_[values, rows["contribution"].sum() - top["contribution"].sum()]
     names = [_wrapped(n) for n in names]
     y = np.arange(len(values))[::-1].astype(float)
     reach = float(np.abs(values).max()) if len(values) else 1.0
@@ -298,7 +300,8 @@ def figure_theme() -> Theme:
 
 
 def _named(name: str, amount: float, unit: str) -> str:
-    if not np.isfinite(amount):
+    states_its_level = unit in ("", "1") and ("：" in name or ": " in name)
+    if states_its_level or not np.isfinite(amount):
         return name
     shown = f"{amount:,.0f}" if abs(amount) >= 1000 else f"{amount:.3g}"
     return f"{name} = {shown}" + (f" {unit}" if unit and unit != "1" else "")
@@ -312,7 +315,7 @@ def _wrapped(text: str, width: int = 34) -> str:
     half, seen, best = sum(wide) / 2, 0, None
     for i, (c, w) in enumerate(zip(text, wide, strict=True)):
         seen += w
-        breakable = c in " ，、；：-_/" or w == 2
+        breakable = (c in " ，、；：-_/" or w == 2) and text[i + 1 : i + 2] not in tuple("，、；：。）)=")
         if breakable and (best is None or abs(seen - half) < abs(best[1] - half)):
             best = (i + 1, seen)
     at = best[0] if best else len(text) // 2

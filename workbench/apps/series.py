@@ -70,12 +70,22 @@ def points_of(catalog: CatalogView, lead: pd.Series, findings: pd.DataFrame) -> 
 
 
 def first_drawn(points: pd.DataFrame) -> list[str]:
-    """Return the points drawn at first: up to three that the lead rests on or that share its outlet, and two of power."""
+    """Return the points drawn at first: those the lead rests on, pollutants of one outlet, then power.
+
+    Parameters
+    ----------
+    points : DataFrame
+        As :func:`points_of`.
+    """
     if points.empty:
         return []
-    own = points[points["near"] <= 1]
-    kin = points[(points["near"] == 2) & points["role"].isin(["production", "treatment", "total"])].drop_duplicates("role")
-    chosen = [*own["point_id"].head(3), *kin["point_id"].head(2)]
+    chosen = list(points.loc[points["near"] == 0, "point_id"].head(3))
+    monitors = points[points["system"].isin(["cems", "wastewater", "dust"])]
+    if len(monitors):
+        monitors = monitors[monitors["outlet_id"] == monitors["outlet_id"].iloc[0]]
+    chosen += [p for p in monitors["point_id"] if p not in chosen][: max(0, 3 - len(chosen))]
+    power = points[(points["system"] == "power") & points["role"].isin(["production", "treatment", "total"])].drop_duplicates("role")
+    chosen += [p for p in power["point_id"] if p not in chosen][:2]
     return chosen or list(points["point_id"].head(3))
 
 

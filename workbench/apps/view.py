@@ -196,7 +196,7 @@ class DeskView:
             widths={"rank": 44, "p": 64, "enterprise": 168, "kind": 136, "queue": 76, "start": 92},
             height=min(680, 60 + 36 * len(frame)),
             selected=list(frame.index[frame["lead_id"] == d.lead_id]),
-            formatters={"p": NumberFormatter(format="0 %")},
+            formatters={"p": NumberFormatter(format="0.0 %")},
         )
 
         def choose(event: Any) -> None:
