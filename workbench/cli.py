@@ -344,11 +344,16 @@ def main(argv: list[str] | None = None) -> None:
     try:
         app(args=arguments, prog_name="workbench")
     except Exception as error:
-        known = sys.modules.get("workbench.contracts.errors")  # imported by whatever raised it; not before, for quick help
-        if debug or known is None or not isinstance(error, known.WorkbenchError):
+        if debug:
             raise
-        print_error(error)
-        sys.exit(USAGE if isinstance(error, known.ParameterError) else FAILURE)
+        known = sys.modules.get("workbench.contracts.errors")  # imported by whatever raised it; not before, for quick help
+        if known is not None and isinstance(error, known.WorkbenchError):
+            print_error(error)
+            sys.exit(USAGE if isinstance(error, known.ParameterError) else FAILURE)
+        err.print("[bold red]错误 error[/]  something that should not happen", highlight=False)
+        err.print(f"       got  {type(error).__name__}: {error}", markup=False, highlight=False, soft_wrap=True)
+        err.print("      next  run the same command with --debug and report what it prints", markup=False, highlight=False)
+        sys.exit(FAILURE)
 
 
 if __name__ == "__main__":

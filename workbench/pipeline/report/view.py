@@ -134,9 +134,13 @@ def _lead_rows(leads: pd.DataFrame, enterprises: pd.DataFrame | None) -> list[di
     return rows
 
 
-def _kind_counts(findings: pd.DataFrame, leads: pd.DataFrame) -> list[tuple[str, str, int, int]]:
-    breaches = findings[findings["verdict"] == Verdict.BREACH.value]["kind"].value_counts()
-    led = leads["kind"].value_counts()
-    return [
-        (*KIND_WORDS[k], int(breaches.get(k.value, 0)), int(led.get(k.value, 0))) for k in Kind if k.value in {*breaches.index, *led.index}
-    ]
+def _kind_counts(findings: pd.DataFrame, leads: pd.DataFrame) -> list[tuple[str, str, int, int, int]]:
+    warned = findings[findings["verdict"] == Verdict.BREACH.value]["kind"].value_counts()
+    counts = [warned, *(leads.loc[leads["queue"] == queue, "kind"].value_counts() for queue in QUEUE_WORDS)]
+    there = {k for c in counts for k in c.index}
+    rows = []
+    for k in Kind:
+        if k.value in there:
+            warnings, main, silent = (int(c.get(k.value, 0)) for c in counts)
+            rows.append((*KIND_WORDS[k], warnings, main, silent))
+    return rows
