@@ -217,11 +217,15 @@ def test_runs_of_marks_by_hand():
 
 def test_bars_leave_out_nothing_and_state_a_level_once(desk):
     rows = desk.attributions()
-    flat = rows.assign(contribution=[0.9, -0.4, 0.004, 0.0, -0.003, 0.0], label_zh=["监测水平：near", "时长", "a", "b", "c", "d"], unit="1")
+    flat = rows.assign(contribution=[0.9, -0.4, 0.004, 0.0, 0.003, 0.0], label_zh=["监测水平：near", "时长", "a", "b", "c", "d"], unit="1")
     figure = pictures.shap_figure(flat, "zh")
     bars = next(r for r in figure.renderers if r.glyph.__class__.__name__ == "HBar").data_source.data
     assert list(bars["name"]) == ["监测水平：near", "时长 = 0.08", "其余 4 项"]
     assert sum(bars["v"]) == pytest.approx(flat["contribution"].sum())
+
+
+def test_no_probability_is_shown_as_certain():
+    assert [markup.percent(p) for p in (1.0, 0.9995, 0.995, 0.5, 0.004, 0.0)] == [">99.9%", ">99.9%", "99.5%", "50%", "0.4%", "<0.1%"]
 
 
 def test_a_lead_without_outlet_shows_pollutants_of_one_outlet_and_power(desk):

@@ -197,18 +197,43 @@ def test_against_inspections_leaves_the_uninspected_out():
 
 
 def test_against_inspections_estimates_prevalence_from_random_draws_only():
-    enterprises = pd.DataFrame({"enterprise_id": [f"E{i}" for i in range(10)]})
+    enterprises = pd.DataFrame({"enterprise_id": [f"E{i}" for i in range(20)]})
     seen = inspections(
-        [(f"I{i}", f"E{i}", "random", 0.4, "violation" if i == 0 else "none", []) for i in range(4)]
-        + [(f"C{i}", f"E{i}", "campaign", np.nan, "violation", []) for i in range(4, 9)]
+        [(f"I{i}", f"E{i}", "random", 0.5, "violation" if i < 3 else "none", []) for i in range(10)]
+        + [(f"C{i}", f"E{i}", "campaign", np.nan, "violation", []) for i in range(10, 20)]
     )
-    out = against_inspections(leads(10, p_violation=0.5), findings(), seen, [3], 0, enterprises=enterprises)
+    out = against_inspections(leads(20, p_violation=0.5), findings(), seen, [2], 0, enterprises=enterprises)
     prevalence = named(out, "prevalence_doubly_robust")
-    assert prevalence.n == 4
-    # m̂ is .25 everywhere: E0 gives .25 + .75/.4, the three found clean .25 - .25/.4, the six others .25
-    assert prevalence.value == pytest.approx(0.25)
+    assert prevalence.n == 10
+    # m̂ is .3 everywhere: three give .3 + .7/.5, seven .3 - .3/.5, ten .3; the campaign's ten finds do not count
+    assert prevalence.value == pytest.approx((3 * 1.7 - 7 * 0.3 + 10 * 0.3) / 20)
     assert prevalence.low <= prevalence.value <= prevalence.high < 0.9
-    assert named(out, "recall_doubly_robust@3").value == pytest.approx((2.125 - 2 * 0.375) / 2.5)
+    assert named(out, "recall_doubly_robust@2").value == pytest.approx(2 * 1.7 / 6)
+
+
+def test_few_random_draws_are_no_estimate_and_none_found_is_not_certainty():
+    enterprises = pd.DataFrame({"enterprise_id": [f"E{i}" for i in range(20)]})
+
+    def metrics(n, found):
+        seen = inspections([(f"I{i}", f"E{i}", "random", 0.5, "violation" if i < found else "none", []) for i in range(n)])
+        return against_inspections(leads(20), findings(), seen, [2], 0, enterprises=enterprises)
+
+    few = metrics(9, 4)
+    assert named(few, "prevalence_doubly_robust").value is None
+    assert "9 random" in named(few, "recall_doubly_robust@2").note
+    nothing = named(metrics(12, 0), "prevalence_doubly_robust")
+    assert nothing.value == 0
+    assert nothing.high > 0.15
+    assert named(metrics(12, 2), "recall_doubly_robust@2").value is None
+    assert named(metrics(12, 2), "prevalence_doubly_robust").value is not None
+
+
+def test_one_enterprise_gives_no_false_certainty():
+    seen = inspections([("I0", "E0", "lead", np.nan, "violation", [])])
+    out = against_inspections(leads(), findings(), seen, [5], 0)
+    assert named(out, "average_precision").value == 1
+    assert named(out, "average_precision").low < 0.3
+    assert named(out, "brier").low is None
 
 
 def test_against_truth_by_hand(tmp_path):

@@ -70,8 +70,8 @@ def lead_card(desk: Desk) -> str:
         enterprise=lead["enterprise"],
         enterprise_id=lead["enterprise_id"],
         outlet=lead["outlet_id"],
-        p=f"{p:.0%}" if 0.01 <= p <= 0.99 else f"{p:.1%}",
-        interval=say("interval", lang, low=f"{low:.0%}", high=f"{high:.0%}"),
+        p=percent(p),
+        interval=say("interval", lang, low=percent(low), high=percent(high)),
         p_pct=f"{100 * p:.1f}",
         low_pct=f"{100 * low:.1f}",
         width_pct=f"{max(0.8, 100 * (high - low)):.1f}",
@@ -86,6 +86,15 @@ def lead_card(desk: Desk) -> str:
         next_check=half(lead["next_check"], lang),
         articles=list(lead["articles"]),
     )
+
+
+def percent(p: float) -> str:
+    """Return a probability as people read it: never 0 % or 100 %, which nothing here is."""
+    if p > 0.999:
+        return ">99.9%"
+    if p < 0.001:
+        return "<0.1%"
+    return f"{p:.0%}" if 0.01 <= p <= 0.99 else f"{p:.1%}"
 
 
 def bayes_text(factor: float) -> str:
@@ -139,7 +148,7 @@ def metrics_table(desk: Desk) -> str:
 
 def yardstick(against: str, language: Language) -> str:
     """Return what a metric was held against, in words."""
-    return say_or(f"against_{against.split(' ')[0]}", language, against)
+    return say_or(f"against_{against.split(' (')[0].replace(' ', '_')}", language, against)
 
 
 def metric_word(name: str, language: Language) -> str:

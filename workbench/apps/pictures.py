@@ -107,16 +107,17 @@ def shap_figure(rows: pd.DataFrame, language: Language) -> Any:
     ----------
     rows : DataFrame
         Contract table ``attributions`` of one finding or lead, largest first; those beyond :data:`MAX_BARS`, and those
-        that would be written as 0.00, are summed in one bar.
+        that would be written as 0.00, are summed in one bar (none where the sum is 0.00 too).
     """
     label = "label_zh" if language == "zh" else "label_en"
     seen = rows["contribution"].abs() >= 0.005
     top = rows[seen].head(MAX_BARS) if seen.any() else rows.head(1)
     names = [_named(r[label] or r["feature"], r["value"], r["unit"]) for r in top.to_dict("records")]
     values = top["contribution"].to_numpy(float)
-    if len(rows) > len(top):
+    rest = rows["contribution"].sum() - top["contribution"].sum()
+    if abs(rest) >= 0.005:
         names.append(say("shap_rest", language, n=len(rows) - len(top)))
-        values = np.r_[values, rows["contribution"].sum() - top["contribution"].sum()]
+        values = np.r_[values, rest]
     names = [_wrapped(n) for n in names]
     y = np.arange(len(values))[::-1].astype(float)
     reach = float(np.abs(values).max()) if len(values) else 1.0

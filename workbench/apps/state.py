@@ -188,7 +188,7 @@ class Desk(param.Parameterized):
             {
                 "lead_id": leads["lead_id"],
                 "rank": leads["rank"],
-                "p": leads["p_violation"],
+                "p": leads["p_violation"].clip(0.001, 0.999),  # nothing is certain, so nothing is shown as 100 %
                 "enterprise": [n or e for n, e in zip(leads["enterprise"], leads["enterprise_id"], strict=True)],
                 "kind": [kind_word(k, self.lang) for k in leads["kind"]],
                 "queue": [say(f"queue_{q}", self.lang) for q in leads["queue"]],

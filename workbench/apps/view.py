@@ -231,7 +231,7 @@ class DeskView:
             return _html(f'<p class="muted">{say("shap_none", d.lang)}</p>')
         base, score, total = float(rows["base"].iloc[0]), float(rows["score"].iloc[0]), float(rows["contribution"].sum())
         p = 1 / (1 + 2.718281828459045**-score)
-        text = say("shap_sum", d.lang, base=f"{base:+.2f}", sum=f"{total:+.2f}", score=f"{score:+.2f}", p=f"{p:.0%}")
+        text = say("shap_sum", d.lang, base=f"{base:+.2f}", sum=f"{total:+.2f}", score=f"{score:+.2f}", p=markup.percent(p))
         figure = pn.pane.Bokeh(pictures.shap_figure(rows, d.lang), sizing_mode="stretch_width")
         return pn.Column(figure, _html(f'<p class="muted">{_escaped(text)}</p>'), sizing_mode="stretch_width")
 

@@ -18,6 +18,8 @@ from workbench.evaluation.matching import decided, label_by_inspection, pairs_wi
 from workbench.evaluation.precision import by_rank, precision_metrics, recall_metrics, silent_precision
 
 BUDGETS = (20, 50, 70, 100)
+MIN_DRAWS, MIN_FOUND = 10, 3
+"""Random inspections, and violations among them, below which an estimate of prevalence or recall would be a guess."""
 INSPECTIONS, TRUTH = "inspections", "truth (simulated)"
 
 
@@ -151,11 +153,11 @@ def read_truth(truth_file: Path) -> pd.DataFrame:
 
 def _probability(rows: pd.DataFrame, right: np.ndarray, seed: int, population: pd.Index | None, against: str, note: str) -> list[Metric]:
     p, who = rows["p_violation"].to_numpy(float), rows["enterprise_id"]
-    of = partial(measured, enterprise_id=who, seed=seed, population=population, share=False, subject="leads", against=against, note=note)
+    of = partial(measured, enterprise_id=who, seed=seed, population=population, subject="leads", against=against, note=note)
     return [
         of("average_precision", ranking.average_precision(p, right)),
-        of("brier", ranking.brier(p, right)),
-        of("ece", ranking.expected_calibration_error(p, right)),
+        of("brier", ranking.brier(p, right), share=False),
+        of("ece", ranking.expected_calibration_error(p, right), share=False),
     ]
 
 
@@ -183,6 +185,10 @@ def _from_random_draws(
     if enterprises is None or random.empty:
         why = "needs the enterprises table" if enterprises is None else "no random inspection with a logged selection probability"
         return [unevaluated(n, why, subject="leads", against=INSPECTIONS) for n in names]
+    found = int((random["finding"] == "violation").sum())
+    if len(random) < MIN_DRAWS:
+        why = f"{len(random)} random inspections with a logged probability, at least {MIN_DRAWS} are needed"
+        return [unevaluated(n, why, subject="leads", against=INSPECTIONS) for n in names]
     ids = pd.Index(enterprises["enterprise_id"].astype(object))
     drawn = random.assign(day=random["inspected_on"].dt.normalize(), y=(random["finding"] == "violation").astype(float))
     units = pd.MultiIndex.from_product([ids, pd.Index(drawn["day"].unique())], names=["enterprise_id", "day"])
@@ -197,6 +203,10 @@ def _from_random_draws(
     of = partial(doubly_robust_ratio, inspected=inspected, pi=pi, expected=expected, enterprise_id=who, seed=seed, floor=floor)
     out = [of(names[0], y, np.ones(len(units)), mean=True, subject="leads", against=INSPECTIONS)]
     for name, b in zip(names[1:], budgets, strict=True):
+        if found < MIN_FOUND:
+            why = f"random inspections found {found} violations, a recall needs at least {MIN_FOUND}"
+            out.append(unevaluated(name, why, subject="leads", against=INSPECTIONS))
+            continue
         listed = who.isin(set(leads["enterprise_id"].head(b))).to_numpy(float)
         out.append(of(name, y, listed, subject="leads", against=INSPECTIONS))
     return [m.model_copy(update={"note": "; ".join(filter(None, (m.note, note)))}) for m in out]

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from workbench.contracts import Metric, ParameterError
-from workbench.evaluation.intervals import LEVEL, Clusters, bootstrap, divide, interval, unevaluated
+from workbench.evaluation.intervals import LEVEL, Clusters, bootstrap, divide, interval, unevaluated, wilson
 
 FLOOR = 0.01
 
@@ -109,14 +109,24 @@ def doubly_robust_ratio(
     value = float(statistic(np.ones((1, len(part))))[0])
     if not np.isfinite(value):
         return unevaluated(name, "no violation is estimated", **labels)
+    looked = np.asarray(inspected, dtype=bool)
+    labels_seen = np.unique(np.asarray(y, dtype=float)[looked])
+    method = f"doubly robust, π ≥ {floor:g}, cluster bootstrap by enterprise, {draws} draws, {LEVEL:.0%}"
     low, high = interval(bootstrap(statistic, Clusters.of(enterprise_id), seed=seed, draws=draws))
+    if mean and len(labels_seen) == 1:
+        # All found, or none: resampling them shows no spread. Unequal π count as fewer, equal visits (Kish).
+        weight = 1 / np.maximum(np.asarray(pi, dtype=float)[looked], floor)
+        effective = float(weight.sum() ** 2 / (weight**2).sum())
+        bound = wilson(effective * labels_seen[0], effective)
+        low, high = min(low, bound[0]), max(high, bound[1])
+        method = f"doubly robust, π ≥ {floor:g}; Wilson over {effective:.0f} effective visits, {LEVEL:.0%} (all found the same)"
     return Metric(
         name=name,
         value=min(max(value, 0.0), 1.0),
         low=max(low, 0.0),
         high=min(high, 1.0),
         n=a,
-        method=f"doubly robust, π ≥ {floor:g}, cluster bootstrap by enterprise, {draws} draws, {LEVEL:.0%}",
+        method=method,
         note=f"{a} inspections with a logged probability over {len(part)} units",
         **labels,
     )

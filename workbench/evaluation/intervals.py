@@ -120,8 +120,9 @@ def measured(
     counted : bool array, optional
         Rows that the value rests on; ``n`` is the number of their enterprises.
     share : bool
-        The value is a proportion. At exactly 0 or 1 the bootstrap knows no spread, and the Wilson interval over the
-        ``n`` enterprises stands in.
+        The value lies between 0 and 1 and is better or worse towards an end. At exactly 0 or 1 the bootstrap knows no
+        spread, and the Wilson interval over the ``n`` enterprises stands in. A value of another sort from fewer than
+        two enterprises has no interval.
     """
     clusters = Clusters.of(enterprise_id, population)
     value = float(np.asarray(statistic(np.ones((1, len(enterprise_id))))).item())
@@ -133,6 +134,9 @@ def measured(
     if share and n and value in (0.0, 1.0):
         low, high = wilson(value * n, n)
         method = f"Wilson over enterprises, {LEVEL:.0%} (the bootstrap has no spread at {value:g})"
+    elif n < 2 and not share:
+        low = high = float("nan")
+        method = "one enterprise: no interval"
     else:
         low, high = interval(bootstrap(statistic, clusters, seed=seed, draws=draws))
         method = f"cluster bootstrap by enterprise, {draws} draws, {LEVEL:.0%}"
