@@ -175,18 +175,30 @@ class Dossier:
         return [self.say(rule, Ruling.NOT_EVALUABLE, f"无法评估：{zh}。", f"Not evaluable: {en}.", **more)]
 
     @cached_property
+    def production_hours(self) -> tuple[np.ndarray, np.ndarray]:
+        """Days (datetime64, sorted) and the ledger's production hours on them; both empty without a ledger."""
+        if self.ledger is None or not len(self.ledger):
+            return np.empty(0, "datetime64[ns]"), np.empty(0)
+        rows = self.ledger[(self.ledger["field"] == "production_hours") & self.ledger["value"].notna()]
+        per_day = rows.groupby(rows["date"].dt.normalize())["value"].max()
+        return per_day.index.to_numpy().astype("datetime64[ns]"), per_day.to_numpy(float)
+
+    @cached_property
     def declared_items(self) -> pd.DataFrame:
-        """Items of submitted reports with their span and hour indices (``start, end, lo, hi``), sorted; may be empty."""
+        """Items of submitted reports with span and hours (start, end, lo, hi; start_at, end_at: Timestamps); may be empty."""
         if self.items is None or self.reports is None or not len(self.items) or not len(self.reports):
             return pd.DataFrame()
         handed = self.reports["submitted_at"]
         reports = self.reports[handed.notna() & (handed <= self.until("execution_reports"))]
         at = pd.Index(reports["report_id"]).get_indexer(pd.Index(self.items["report_id"]))
         joined = self.items[at >= 0].reset_index(drop=True)
-        for column in ("period_start", "period_end"):
-            joined[column] = reports[column].to_numpy()[at[at >= 0]]
-        joined["start"], joined["end"] = joined["period_start"], report_span(joined["period_start"], joined["period_end"])
-        joined["lo"], joined["hi"] = (np.round(self.grid.index(joined[c])).astype(int) for c in ("start", "end"))
+        end = report_span(reports["period_start"], reports["period_end"])
+        spans = {"start": reports["period_start"], "end": end}
+        for column, hour in (("start", "lo"), ("end", "hi")):
+            joined[column] = spans[column].to_numpy()[at[at >= 0]]
+            joined[hour] = np.round(self.grid.index(joined[column])).astype(int)
+            # boxed once per report, not once per item and rule
+            joined[f"{column}_at"] = np.array([*spans[column], None], dtype=object)[at[at >= 0]]
         ordered: pd.DataFrame = joined.sort_values(["outlet_id", "factor", "start"], kind="stable")
         return ordered
 

@@ -14,7 +14,7 @@ from workbench.models.permit.results import records, split_evidence
 from workbench.models.permit.settings import Settings
 
 JOIN = pd.Timedelta(days=2)
-DECLARED_RULES = ("declared_amount_below_measured", "declared_amount_below_ledger")
+DECLARED_RULES = ("declared_amount_below_measured",)
 EPISODE_COLUMNS = (
     "finding_id",
     "rule",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numba
 import numpy as np
@@ -39,7 +40,7 @@ class Grid:
         """Start of every hour."""
         return pd.date_range(self.start, periods=self.n, freq="h")
 
-    @property
+    @cached_property
     def end(self) -> pd.Timestamp:
         """End of the last hour."""
         return self.start + pd.Timedelta(hours=self.n)

@@ -10,7 +10,7 @@ import pandas as pd
 from workbench.contracts import Ruling
 from workbench.models.permit.dossier import LAWFUL_KINDS, Dossier, Series
 from workbench.models.permit.hourly import runs
-from workbench.models.permit.results import RuleResult, records
+from workbench.models.permit.results import RuleResult, log_excess, records
 
 
 def hourly_concentration_over_permitted(d: Dossier, *, join_h: float, tolerance: float) -> list[RuleResult]:
@@ -111,7 +111,7 @@ def sample_over_permitted(d: Dossier, *, tolerance: float) -> list[RuleResult]:
                 "start": at.floor("D"),
                 "end": at.floor("D") + pd.Timedelta(days=1),
                 "evidence": (f"sample:{row['outlet_id']}/{row['factor']}@{at:%Y-%m-%dT%H:%M}",),
-                "strength": _strength(np.array([v / max(row["limit"], 1e-9)]), tolerance),
+                "strength": min(log_excess(v, row["limit"]) / tolerance, 6.0),
             }
             results.append(d.say(name, Ruling.VIOLATED, zh, en, **{**facts, **more}))
     return results or d.cannot(name, "许可证没有浓度限值", "the permit holds no concentration limit", permit_field="permit_limits.limit")

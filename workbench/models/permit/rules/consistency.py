@@ -18,7 +18,7 @@ from workbench.models.permit.results import RuleResult, records
 from workbench.models.permit.rules.concentration import hour_rulings
 
 _FIELD = "execution_report_items.declared_t"
-_COMPARED = ("lo", "hi", "exceed_hours", "report_id", "start", "end")
+_COMPARED = ("lo", "hi", "exceed_hours", "report_id", "start_at", "end_at")
 
 
 def declared_amount_below_measured(d: Dossier, *, z_limit: float, sigma_declared: float) -> list[RuleResult]:
@@ -200,7 +200,7 @@ def _held_against(
     words: tuple[str, str],
 ) -> list[RuleResult]:
     results: list[RuleResult] = []
-    columns = (group[c].tolist() for c in ("declared_t", "start", "end", "report_id"))
+    columns = (group[c].tolist() for c in ("declared_t", "start_at", "end_at", "report_id"))
     mass = f"mass:{facts['outlet_id']}/{facts['factor']}"
     for estimate, declared, start, end, report in zip(computed, *columns, strict=True):
         z, p = declared_too_low(declared, estimate, sigma_declared=sigma_declared)
@@ -216,7 +216,9 @@ def _held_against(
         en = f"{declared:.4g} t declared, {estimate.value:.4g} t {words[1]} (95 %: {low:.4g}–{high:.4g}); too low with probability {p:.2f}."
         more |= {"value": declared, "threshold": estimate.value * exp(z_limit * s), "unit": "t"}
         if violated:
-            more |= {"p": p, "strength": float(min(-z, 10.0)) if isfinite(z) else 10.0}
+            more |= {"strength": float(min(-z, 10.0)) if isfinite(z) else 10.0}
+            if name == "declared_amount_below_measured":  # a coefficient is too coarse to be a probability of its own
+                more["p"] = p
         results.append(d.say(name, Ruling.VIOLATED if violated else Ruling.COMPLIANT, zh, en, **more))
     return results
 

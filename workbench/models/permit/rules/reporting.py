@@ -59,7 +59,7 @@ def execution_report_late_or_missing(d: Dossier) -> list[RuleResult]:
                     f"{word_en.capitalize()} report from {start:%Y-%m-%d} submitted {handed:%Y-%m-%d}, "
                     f"{late:.1f} d after {deadline:%Y-%m-%d}."
                 )
-            span = {"start": start, "end": handed}
+            span = {"start": min(deadline, handed), "end": handed}  # the offence begins when the report is due
             results.append(
                 d.say(
                     name,

@@ -12,8 +12,12 @@ from workbench.models.permit.hourly import runs
 from workbench.models.permit.results import RuleResult, records
 
 
-def self_monitoring_missed(d: Dossier) -> list[RuleResult]:
-    """A period of the permit's calendar passed its due date without a sample of the outlet and factor."""
+def self_monitoring_missed(d: Dossier, *, running_lowest: float) -> list[RuleResult]:
+    """A period of the permit's calendar passed its due date without a sample of the outlet and factor.
+
+    A period in which the ledger shows production on less than ``running_lowest`` of its days is missed by the letter,
+    and named so, but what does not discharge need not be sampled: its probability is low.
+    """
     name, field = "self_monitoring_missed", "permit_duties.frequency, due_days"
     if d.permit is None or d.duties is None:
         return d.cannot(name, "没有许可证或许可义务", "no permit or no permit duties on file", permit_field=field)
@@ -47,6 +51,11 @@ def self_monitoring_missed(d: Dossier) -> list[RuleResult]:
         for a, b in runs(missed):
             zh = f"{starts[a]:%Y-%m-%d}起{b - a}个{word_zh}没有监测{factor}，期限{due[b - 1]:%Y-%m-%d}已过。"
             en = f"No sample of {factor} in {b - a} {word_en} period(s) from {starts[a]:%Y-%m-%d}; due by {due[b - 1]:%Y-%m-%d}."
+            ran, days = production_days(d, starts[a], ends[b - 1])
+            idle = days > 0 and ran < running_lowest * days
+            if idle:
+                zh += f"台账显示其间{days}天中{days - ran}天停产。"
+                en += f" The ledger shows no production on {days - ran} of {days} days."
             results.append(
                 d.say(
                     name,
@@ -58,7 +67,16 @@ def self_monitoring_missed(d: Dossier) -> list[RuleResult]:
                     end=ends[b - 1],
                     evidence=(duty,),
                     strength=float(np.log1p(b - a)),
+                    p=0.05 if idle else float("nan"),
                     **facts,
                 )
             )
     return results
+
+
+def production_days(d: Dossier, start: pd.Timestamp, end: pd.Timestamp) -> tuple[int, int]:
+    """Return on how many days of a span the ledger shows production, and how many days it speaks about."""
+    hours = d.production_hours
+    at = np.searchsorted(hours[0], [start.to_datetime64(), end.to_datetime64()])
+    part = hours[1][at[0] : at[1]]
+    return int((part > 0).sum()), int(part.size)
