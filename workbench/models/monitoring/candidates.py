@@ -19,7 +19,7 @@ from workbench.models.monitoring.verdicts import Verdicts
 
 CIRCUMSTANCES = (
     "strength", "second_channel", "running", "duration", "repeats", "elsewhere", "pays", "whole_device", "shared", "serviced",
-    "saturated", "starting",
+    "saturated", "starting", "jump", "below", "abrupt", "replay", "standing", "device_fault",
 )  # fmt: skip
 """Features of a candidate, in the order of ``scoring.yml``."""
 PAYS_DETECTORS = frozenset(
@@ -150,13 +150,17 @@ def _with_circumstances(panel: Panel, c: pd.DataFrame, scoring: Scoring) -> pd.D
     c["duration"] = np.log1p(np.minimum(days, 60.0))
     sibling = _by_place(panel, c)
     c["whole_device"] = sibling["whole_device"]
-    c["elsewhere"] = sibling["elsewhere"]
+    c["elsewhere"], c["device_fault"] = sibling["elsewhere"], sibling["device_fault"]
     c["shared"] = np.log1p(_shared(panel, c))
     c["running"], c["second_channel"], c["serviced"] = _surroundings(panel, c)
     same = c.groupby(["row", "family"])["start"].transform("size")
     c["repeats"] = np.log(np.minimum(same, 20).astype(float))
     c["pays"] = _pays(panel, c)
     c["saturated"] = [float(n.get("saturated", 0.0)) for n in c["numbers"]]
+    c["jump"], c["below"] = _entry(panel, c)
+    c["abrupt"] = [float(n.get("abrupt", 0.5)) - 0.5 for n in c["numbers"]]
+    c["replay"] = [float(n.get("replay", 0.0)) for n in c["numbers"]]
+    c["standing"] = ((c["running"] < 0.25) & ~c["family"].isin(("mark", "exceedance", "outage"))).astype(float)
     c["starting"] = [float(n.get("starting", 0.0)) for n in c["numbers"]]
     return c
 
@@ -166,7 +170,9 @@ def _by_place(panel: Panel, c: pd.DataFrame) -> pd.DataFrame:
     place = panel.station[c["row"].to_numpy(dtype=int)]
     size = {k: len(v) for k, v in panel.members.items()}
     start, end, family, row = (c[k].to_numpy() for k in ("start", "end", "family", "row"))
-    whole, elsewhere = np.zeros(len(c)), np.zeros(len(c))
+    whole, elsewhere, failing = np.zeros(len(c)), np.zeros(len(c)), np.zeros(len(c))
+    faulty = np.isin(family, ("range", "drift", "missing", "impossible"))
+    short = c["end"].to_numpy() - c["start"].to_numpy() <= np.timedelta64(2, "D")
     for key, index in pd.Series(place).groupby(place).indices.items():
         over = (start[index][:, None] < end[index][None]) & (end[index][:, None] > start[index][None])
         same = family[index][:, None] == family[index][None]
@@ -174,9 +180,9 @@ def _by_place(panel: Panel, c: pd.DataFrame) -> pd.DataFrame:
         for k, i in enumerate(index):
             hit = {int(r) for r in row[index][over[k] & same[k] & other[k]]}
             whole[i] = len(hit) / max(size.get(str(key), 1) - 1, 1)
-            fraud = np.isin(family[index], ("range", "drift", "missing", "impossible"))
-            elsewhere[i] = float((over[k] & ~same[k] & ~fraud).any())
-    return pd.DataFrame({"whole_device": whole, "elsewhere": elsewhere})
+            elsewhere[i] = float((over[k] & ~same[k] & ~faulty[index]).any())
+            failing[i] = float(short[i] and (over[k] & other[k] & (family[index] == "range")).any())
+    return pd.DataFrame({"whole_device": whole, "elsewhere": elsewhere, "device_fault": failing})
 
 
 def _shared(panel: Panel, c: pd.DataFrame) -> np.ndarray:
@@ -228,6 +234,29 @@ def _surroundings(panel: Panel, c: pd.DataFrame) -> tuple[np.ndarray, np.ndarray
             moving += bool(usual[int(o)] > 0 and np.nanmedian(steps) >= 0.4 * usual[int(o)])
         second[i] = moving / known if known else 0.0
     return running, second, serviced
+
+
+def _entry(panel: Panel, c: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Return, per candidate, whether the level jumps where it begins, and how far the readings lie under their expectation.
+
+    A stuck instrument freezes at its last true value; an entered value need not. Only plateaus have a jump. The second is in
+    units of three robust standard deviations of the residual from the process, 0 to 1.
+    """
+    z, logarithmic = panel.transformed
+    hours = z.shape[1]
+    jump, below = np.zeros(len(c)), np.zeros(len(c))
+    residual, scale = panel.process_expectation.residual, panel.process_expectation.scale
+    a = np.floor(np.asarray((c["start"] - panel.first_day) / pd.Timedelta(hours=1))).astype(int).clip(0, hours - 1)
+    b = np.ceil(np.asarray((c["end"] - panel.first_day) / pd.Timedelta(hours=1))).astype(int).clip(1, hours)
+    for i, (row, family) in enumerate(zip(c["row"].to_numpy(dtype=int), c["family"], strict=True)):
+        inside = residual[row, a[i] : max(b[i], a[i] + 1)]
+        if np.isfinite(inside).any() and scale[row] > 0:
+            below[i] = float(np.clip(-np.nanmedian(inside) / max(3 * scale[row], 0.1), 0, 1))
+        if family == "plateau" and logarithmic[row]:
+            before, within = z[row, max(0, a[i] - 4) : a[i]], z[row, a[i] + 1 : max(b[i], a[i] + 2)]
+            if np.isfinite(before).any() and np.isfinite(within).any():
+                jump[i] = 1.0 if abs(np.nanmedian(within) - before[np.isfinite(before)][-1]) > 0.2 else -0.8
+    return jump, below
 
 
 def _pays(panel: Panel, c: pd.DataFrame) -> np.ndarray:

@@ -7,11 +7,13 @@ enterprise (ambient air, rivers), the same factor at other places.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from workbench.contracts import threads
 from workbench.models.monitoring.scan import middle
 from workbench.models.monitoring.vocabulary import OXYGEN
 
@@ -33,6 +35,8 @@ class Expectation:
         Robust standard deviation of the residual, NaN without an expectation.
     explained : float32 array, shape (point,)
         Share of the variance explained, 0–1.
+    expected : float32 array, shape (point, hour)
+        Expected transformed value.
     predictors : int32 array, shape (point,)
         Number of related channels.
     logarithmic : bool array, shape (point,)
@@ -73,28 +77,35 @@ def expect(panel: Panel, *, process_only: bool = False) -> Expectation:
     process_only : bool
         Leave out the other pollutants and the oxygen of the same place, which a manipulated sampling line moves together.
     """
-    z, logarithmic = transform(panel)
+    z, logarithmic = panel.transformed
+    unit, known = panel.standardised
     n, hours = z.shape
     factors = panel.roster["factor"].to_numpy(dtype=object)
     residual = np.full((n, hours), np.nan, np.float32)
     expected = np.full((n, hours), np.nan, np.float32)
     scale, explained = np.full(n, np.nan, np.float32), np.zeros(n, np.float32)
     count = np.zeros(n, np.int32)
-    for row in np.flatnonzero(panel.judged):
-        chosen = predictors_of(panel, int(row))
+
+    def fill(row: int) -> None:
+        chosen = predictors_of(panel, row)
         if process_only:
             chosen = chosen[~(panel.pollutant[chosen] | (factors[chosen] == OXYGEN)) | (panel.station[chosen] != panel.station[row])]
         y = np.where(panel.running[row], z[row], np.nan)
         if np.isfinite(y).sum() < MIN_HOURS or not len(chosen):
-            continue
-        made = _robust_ridge(y, z[chosen])
+            return
+        made = _robust_ridge(y, unit[chosen], known[chosen])
         if made is None:
-            continue
+            return
         count[row] = len(chosen)
         expected[row], explained[row] = made
         residual[row] = y - expected[row]
         finite = residual[row][np.isfinite(residual[row])]
-        scale[row] = 1.4826 * np.median(np.abs(finite - np.median(finite)))
+        if finite.size:
+            scale[row] = 1.4826 * np.median(np.abs(finite - np.median(finite)))
+
+    # every row is written by one call only, so the result does not depend on the threads
+    with ThreadPoolExecutor(threads()) as pool:
+        list(pool.map(fill, (int(r) for r in np.flatnonzero(panel.judged))))
     return Expectation(residual, scale, explained, count, logarithmic, expected)
 
 
@@ -108,41 +119,49 @@ def predictors_of(panel: Panel, row: int) -> np.ndarray:
         alike = np.flatnonzero((panel.peers == panel.peers[row]) & panel.judged & (panel.station != panel.station[row]))
         rows.append(alike[:6])
     joined = np.concatenate(rows).astype(int)
-    return joined[np.isfinite(panel.hour("hour_mean")[joined]).mean(axis=1) > 0.2][:MAX_PREDICTORS] if len(joined) else joined
+    return joined[panel.arrived[joined] > 0.2][:MAX_PREDICTORS]
 
 
-def known_rows(x: np.ndarray) -> np.ndarray:
-    """Return the rows with at least one finite value."""
-    return np.asarray(np.isfinite(x).any(axis=1))
+def standardise(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return every row less its median over its spread, clipped at six, NaN as 0, and where it was known.
+
+    The spread is the median absolute one, or the standard deviation where more than that lies in few hours.
+    """
+    known = np.isfinite(z)
+    out = np.zeros(z.shape, np.float32)
+    for row in np.flatnonzero(known.any(axis=1)):
+        x = z[row, known[row]]
+        centre = np.median(x)
+        wide = float(np.std(x))
+        spread = float(1.4826 * np.median(np.abs(x - centre)))
+        spread = spread if spread > 0.1 * wide else wide
+        if spread > 0:
+            out[row, known[row]] = np.clip((x - centre) / spread, -6, 6)
+    return out, known
 
 
-def _robust_ridge(y: np.ndarray, x: np.ndarray, penalty: float = 1e-2) -> tuple[np.ndarray, float] | None:
+def _robust_ridge(y: np.ndarray, x: np.ndarray, known: np.ndarray, penalty: float = 1e-2) -> tuple[np.ndarray, float] | None:
     """Return the fitted values and the explained share; outliers are clipped at three robust standard deviations."""
-    design = np.where(np.isfinite(x), x, np.nan)
-    centre = middle(design)[:, None]
-    spread = np.sqrt(middle((design - centre) ** 2))[:, None]
-    wide = np.sqrt(np.nan_to_num(np.nanmean(np.where(known_rows(design)[:, None], (design - centre) ** 2, 0), axis=1)))[:, None]
-    spread = np.where(spread > 0.1 * wide, spread, wide)
-    usable = (np.isfinite(spread) & (spread > 0)).ravel()
+    usable = x.any(axis=1)
     if not usable.any():
         return None
-    known = np.isfinite(design).mean(axis=0) >= 0.5
-    design = np.nan_to_num((design[usable] - centre[usable]) / spread[usable]).clip(-6, 6)
-    design = np.vstack([np.ones(design.shape[1]), design, design**2])
-    use = np.isfinite(y) & known
+    x, enough = x[usable], known.mean(axis=0) >= 0.5
+    design = np.concatenate([np.ones((1, x.shape[1]), np.float32), x, x * x])
+    use = np.isfinite(y) & enough
     if use.sum() < 4 * design.shape[0]:
         return None
-    a, target = design[:, use], y[use].astype(float)
+    a, target = design[:, use].astype(float), y[use].astype(float)
     ridge = penalty * use.sum() * np.eye(a.shape[0])
     ridge[0, 0] = 0.0
     gram = np.linalg.inv(a @ a.T + ridge)
     clipped, beta = target, np.zeros(a.shape[0])
     for _ in range(ROUNDS):
         beta = gram @ (a @ clipped)
-        error = target - beta @ a
+        fit = beta @ a
+        error = target - fit
         sd = 1.4826 * np.median(np.abs(error - np.median(error))) + 1e-9
-        clipped = beta @ a + np.clip(error, -3 * sd, 3 * sd)
-    fitted = np.where(known, beta @ design, np.nan)
+        clipped = fit + np.clip(error, -3 * sd, 3 * sd)
+    fitted = np.where(enough, beta @ design, np.nan)
     total = np.median(np.abs(target - np.median(target))) + 1e-12
     share = 1 - (np.median(np.abs(target - beta @ a)) / total) ** 2
     return fitted.astype(np.float32), float(np.clip(share, 0, 1))

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from workbench.models.monitoring.expectation import Expectation, expect
+from workbench.models.monitoring.expectation import Expectation, expect, standardise, transform
 from workbench.models.monitoring.vocabulary import AUXILIARY, FLOW, MONITOR_SYSTEMS
 
 IDLE_SHARE = 0.15
@@ -165,6 +165,21 @@ class Panel:
         """Number of the peer group of each point: same system, factor and sampling rate."""
         keys = self.roster["system"].astype(str) + "/" + self.roster["factor"].astype(str) + "/" + self.roster["per_day"].astype(str)
         return np.asarray(pd.factorize(keys, sort=True)[0])
+
+    @cached_property
+    def transformed(self) -> tuple[np.ndarray, np.ndarray]:
+        """Hourly means on the scale of the regressions, and which rows are logarithmic."""
+        return transform(self)
+
+    @cached_property
+    def standardised(self) -> tuple[np.ndarray, np.ndarray]:
+        """Every transformed row standardised, and where it was known."""
+        return standardise(self.transformed[0])
+
+    @cached_property
+    def arrived(self) -> np.ndarray:
+        """Share of hours with an ordinary mean, shape (point,)."""
+        return np.asarray(np.isfinite(self.hour("hour_mean")).mean(axis=1))
 
     @cached_property
     def expectation(self) -> Expectation:

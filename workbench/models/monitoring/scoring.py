@@ -74,7 +74,7 @@ def plain_terms(c: pd.DataFrame, scoring: Scoring) -> pd.DataFrame:
         out[name] = weight * c[name].astype(float)
     exceedance = (c["family"] == "exceedance").to_numpy()
     # for a reading over the limit the other channels and their calm are no argument
-    out.loc[exceedance, ["second_channel", "running", "whole_device", "duration"]] = 0.0
+    out.loc[exceedance, ["second_channel", "running", "whole_device", "duration", "below", "device_fault"]] = 0.0
     return out
 
 

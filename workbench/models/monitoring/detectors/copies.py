@@ -56,7 +56,7 @@ def _pairs(panel: Panel) -> pd.DataFrame:
 
 
 def _join(panel: Panel, pairs: pd.DataFrame, min_hours: float) -> pd.DataFrame:
-    columns = ["source", "lag_days", "hours", "bits"]
+    columns = ["source", "lag_days", "hours", "bits", "replay"]
     if not len(pairs):
         return no_spans(columns)
     pairs["lag"] = pairs["at"] - pairs["origin"]
@@ -74,6 +74,7 @@ def _join(panel: Panel, pairs: pd.DataFrame, min_hours: float) -> pd.DataFrame:
     length = spans["hi"].to_numpy() - spans["lo"].to_numpy() + gram
     bits = bits_per_value(panel)[rows] * length
     candidates = float(np.nansum(panel.day("n_valid")[panel.judged]))
+    lag = spans["lag"].to_numpy()
     pair_count = 2 * np.log(max(candidates, 2.0))
     step = (pd.Timedelta(days=1).value / per_day).astype(np.int64)
     start = spans["lo"].to_numpy() - gram + 1
@@ -87,6 +88,8 @@ def _join(panel: Panel, pairs: pd.DataFrame, min_hours: float) -> pd.DataFrame:
             "lag_days": spans["lag"].to_numpy() / per_day,
             "hours": length * 24 / per_day,
             "bits": bits,
+            # a logger that sends its buffer again repeats what came just before; a person copies whole days
+            "replay": ((spans["source"].to_numpy() == rows) & (lag <= 2 * length) & (lag % per_day != 0)).astype(float),
         }
     )
     enough = (out["hours"] >= min_hours) & (spans["grams"].to_numpy() >= 2)

@@ -188,6 +188,7 @@ def outage_when_exceedance_predicted(panel: Panel, *, gaps_min: float, nats_min:
         for k in np.unique(cut):
             part, s = mine[cut == k], score[cut == k]
             best = _best_stretch(s.to_numpy())
+            best = (best[0], best[1], best[2] - float(np.log(len(part)))) if best else None  # any stretch could have been chosen
             if best is None or best[1] - best[0] < gaps_min or best[2] < nats_min:
                 continue
             chosen = part.iloc[best[0] : best[1]]

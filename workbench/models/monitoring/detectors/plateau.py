@@ -124,6 +124,8 @@ def values_clipped_below_limit(panel: Panel, *, p_max: float, min_share: float, 
     """
     early, _ = tie_rates(panel)
     top, count, valid = panel.day("high"), panel.day("n_at_high").astype(float), panel.day("n_valid")
+    # one plateau at the top is a constant value or a stuck instrument, not a cap: only returns to the same top count
+    count = count - np.where(panel.day("run_value") == top, panel.day("run") - 1, 0)
     levels = np.array([level_of(float(v)) if np.isfinite(v) else 0 for v in top.ravel()]).reshape(top.shape)
     rate = np.maximum(early[np.arange(len(top))[:, None], levels], 0.05)
     limit = panel.roster["limit"].to_numpy(dtype=float)[:, None]

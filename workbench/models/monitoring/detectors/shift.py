@@ -121,30 +121,48 @@ def clean_water_replaces_sample(panel: Panel, *, score_min: float, drop_min: flo
         Largest ratio of the span's daily spread to the usual one.
     """
     water = panel.roster["system"].isin(("wastewater", "surface_water")).to_numpy() & panel.pollutant & (panel.per_day >= 24)
-    days = panel.shape[1]
-    shown = panel.running.reshape(panel.shape[0], days, 24).mean(axis=2) >= 0.4
+    n, days = panel.shape
+    hourly = np.where(panel.running, panel.hour("hour_mean"), np.nan)
+    steps = np.abs(np.diff(hourly, axis=1, prepend=np.nan)).reshape(n, days, 24)
+    logs = np.where(panel.running, panel.transformed[0], np.nan).reshape(n, days, 24)
+    enough = np.isfinite(steps).sum(axis=2) >= 8
     with np.errstate(all="ignore"):
-        level = np.log(np.where((panel.day("mean") > 0) & shown, panel.day("mean"), np.nan))
-        sd = np.where(shown & (panel.day("n_valid") >= 0.4 * panel.per_day[:, None]), panel.day("sd"), np.nan)
-        flat = np.log(np.maximum(sd, 1e-6 * np.exp(np.nan_to_num(level))))
+        level = np.where(enough & panel.expectation.logarithmic[:, None], middle(logs, axis=2), np.nan)
+        still_steps = np.where(enough, middle(steps, axis=2), np.nan)
+        flat = np.log(np.maximum(still_steps, 1e-3 * middle(still_steps)[:, None]))
     process = daily_residual(panel.process_expectation, days)
     level = np.where(np.isfinite(process), process, level)
     able = water[:, None] & np.isfinite(level) & np.isfinite(flat)
     low, still = -own_scores(np.where(able, level, np.nan), panel.peers), -own_scores(np.where(able, flat, np.nan), panel.peers)
-    z = np.where((low > 0) & (still > 0), (np.clip(low, 0, 6) + np.clip(still, 0, 6)) / np.sqrt(2), np.minimum(low, still))
+    both = _joint_drop(panel, np.where(able, low, np.nan))
+    # flat by itself is a quiet day and low by itself a clean one; a second pollutant of the sample may stand in for flat
+    second = np.maximum(np.clip(still, 0, 6), np.clip(np.nan_to_num(both), 0, 6))
+    z = np.where((low > 0) & (second > 0), np.sqrt(2) * np.minimum(np.clip(low, 0, 6), second), np.minimum(low, 0))
     z = np.where(able, z, np.nan)
     rows = []
     for row, a, b, score in _windows(panel, z, score_min, (1, *LONGEST)):
         out = np.r_[max(0, a - 30) : a, b : min(days, b + 30)]
         drop = 1 - np.exp(_median_or(level[row, a:b], 0.0) - _median_or(level[row, out], 0.0))
         ratio = np.exp(_median_or(flat[row, a:b], 0.0) - _median_or(flat[row, out], 0.0))
-        if drop < drop_min or ratio > flat_max:
+        joint = float(np.nanmean(both[row, a:b])) if np.isfinite(both[row, a:b]).any() else 0.0
+        if drop < drop_min or (ratio > flat_max and joint < 3):
             continue
         start, end = _dates(panel, a, b)
         nats = float(sellke(log_tail(score)))
-        rows.append({"row": row, "start": start, "end": end, "nats": nats, "drop": drop, "flat": ratio, "days": b - a})
-    spans = pd.DataFrame(rows) if rows else no_spans(["drop", "flat", "days"])
+        abrupt = _edge(level[row], a, b, -np.log1p(-min(drop, 0.99)))
+        rows.append({"row": row, "start": start, "end": end, "nats": nats, "drop": drop, "flat": ratio, "days": b - a, "abrupt": abrupt})
+    spans = pd.DataFrame(rows) if rows else no_spans(["drop", "flat", "days", "abrupt"])
     return verdicts(panel.shape, able, np.nan_to_num(np.maximum(z, 0)), spans, panel.first_day)
+
+
+def _joint_drop(panel: Panel, low: np.ndarray) -> np.ndarray:
+    """Return the smallest downward score among the other pollutants of the same place, NaN where there is none."""
+    out = np.full(low.shape, np.nan)
+    for rows in panel.members.values():
+        mine = rows[panel.pollutant[rows] & np.isfinite(low[rows]).any(axis=1)]
+        for row in mine if len(mine) > 1 else []:
+            out[row] = low[mine[mine != row]].min(axis=0)
+    return out
 
 
 def sampling_line_diluted(panel: Panel, *, score_min: float, air_min: float, agree: float) -> Verdicts:
@@ -171,6 +189,8 @@ def sampling_line_diluted(panel: Panel, *, score_min: float, air_min: float, agr
     factors = panel.roster["factor"].to_numpy(dtype=object)
     partners: dict[int, np.ndarray] = {}
     for rows in panel.members.values():
+        if str(panel.roster["system"].iloc[rows[0]]) != "cems":
+            continue
         pollutants = rows[panel.pollutant[rows] & panel.process_expectation.logarithmic[rows]]
         gas = rows[(factors[rows] == OXYGEN) & panel.judged[rows]]
         if len(pollutants) < 2 and not (len(pollutants) and len(gas)):
