@@ -155,7 +155,7 @@ def _findings(leads: pd.DataFrame) -> pd.DataFrame:
         {
             "finding_id": f,
             "model": "monitoring",
-            "detector": "constant_value",
+            "detector": "values_stay_constant",
             "enterprise_id": r["enterprise_id"],
             "outlet_id": r["outlet_id"],
             "point_id": f"{r['enterprise_id']}-P00",

@@ -17,6 +17,7 @@ from workbench.apps.reports import read_shelf
 from workbench.apps.series import first_drawn, runs_of_marks, thin
 from workbench.apps.serving import asked
 from workbench.apps.state import Desk
+from workbench.apps.titles import detector_title, model_title
 from workbench.apps.words import half, kind_word, say, words
 from workbench.contracts import Mark, ParameterError
 
@@ -177,7 +178,7 @@ def test_everything_written_by_others_is_escaped(desk):
 def test_both_languages_show_reason_alternative_and_next_check(desk, language):
     desk.language = language
     html = markup.lead_card(desk)
-    assert "constant" in markup.basis(desk)
+    assert ("恒值" if language == "zh" else "constant value") in markup.basis(desk)
     assert ("通标气" if language == "zh" else "standard gas") in html
     assert ("standard gas" if language == "zh" else "通标气") not in html
     assert "二氧化硫" in html  # the other language of the reason stands below
@@ -233,3 +234,11 @@ def test_a_lead_without_outlet_shows_pollutants_of_one_outlet_and_power(desk):
     drawn = points[points["point_id"].isin(first_drawn(points))]
     assert drawn["system"].tolist() == ["cems", "cems", "cems", "power", "power"]
     assert first_drawn(points.iloc[:0]) == []
+
+
+def test_names_of_models_and_detectors_come_from_their_owners_and_fall_back_to_ids():
+    assert detector_title("monitoring", "values_stay_constant", "zh") == "恒值"
+    assert detector_title("monitoring", "no_such_detector", "zh") == "no_such_detector"
+    assert detector_title("../contracts", "x", "en") == "x"
+    assert model_title("nobody", "en") == "nobody"
+    assert model_title("monitoring", "en") != "monitoring"

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from workbench.apps.state import Desk
+from workbench.apps.titles import detector_title, model_title
 from workbench.apps.words import Language, half, kind_word, say, say_or, words
 from workbench.contracts import Metric
 
@@ -112,9 +113,10 @@ def basis(desk: Desk) -> str:
     reason = "reason_zh" if lang == "zh" else "reason_en"
     findings = [
         {
-            "model": f["model"],
-            "detector": f["detector"],
-            "span": _span(f["start"], f["end"]),
+            "model": model_title(f["model"], lang),
+            "detector": detector_title(f["model"], f["detector"], lang),
+            "id": f"{f['model']}: {f['detector']} · {f['finding_id']}",
+            "span": span_text(f["start"], f["end"]),
             "outcome": say_or(f"outcome_{f['outcome']}", lang, f["outcome"] or "—"),
             "p": f"{f['p_breach']:.2f}" if np.isfinite(f["p_breach"]) else "—",
             "reason": f[reason],
@@ -122,7 +124,7 @@ def basis(desk: Desk) -> str:
         for f in desk.lead_findings().sort_values(["p_breach", "finding_id"], ascending=[False, True]).to_dict("records")
     ]
     conflicts = [
-        {"reason": c[reason], "channels": " × ".join(map(str, c["channels"])), "span": _span(c["start"], c["end"])}
+        {"reason": c[reason], "channels": " × ".join(map(str, c["channels"])), "span": span_text(c["start"], c["end"])}
         for c in desk.lead_conflicts().to_dict("records")
     ]
     return render("basis.html.j2", lang, findings=findings, conflicts=conflicts)
@@ -167,5 +169,6 @@ def _cell(m: Metric | None, language: Language) -> dict[str, Any]:
     return {"value": f"{m.value:.2f}", "range": f"[{low}, {high}] n={m.n}", "text": "", "hover": hover}
 
 
-def _span(start: pd.Timestamp, end: pd.Timestamp) -> str:
+def span_text(start: pd.Timestamp, end: pd.Timestamp) -> str:
+    """Return a span as ``2026-01-05 10:00 – 01-07 12:00``."""
     return f"{start:%Y-%m-%d %H:%M} – {end:%m-%d %H:%M}" if start.year == end.year else f"{start:%Y-%m-%d} – {end:%Y-%m-%d}"

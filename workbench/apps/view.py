@@ -12,6 +12,7 @@ from bokeh.models import NumberFormatter
 from workbench.apps import markup, pictures
 from workbench.apps.series import point_label
 from workbench.apps.state import QUEUES, WINDOWS, Desk
+from workbench.apps.titles import detector_title
 from workbench.apps.words import kind_word, say
 
 FONT = '"Noto Sans CJK SC","Noto Sans SC","PingFang SC","Microsoft YaHei",Roboto,sans-serif'
@@ -216,11 +217,15 @@ class DeskView:
         ids = d.explainable()
         if not ids:
             return _html(f'<p class="muted">{say("shap_none", d.lang)}</p>')
-        detector = dict(zip(d.lead_findings()["finding_id"], d.lead_findings()["detector"], strict=True))
-        names = {
-            (say("explain_lead", d.lang) if i == d.lead_id else say("explain_finding", d.lang, id=i, detector=detector.get(i, ""))): i
-            for i in ids
-        }
+        own = d.lead_findings().set_index("finding_id")
+        names = {}
+        for i in ids:
+            if i == d.lead_id:
+                names[say("explain_lead", d.lang)] = i
+            else:
+                row = own.loc[i]
+                span = markup.span_text(row["start"], row["end"])
+                names[say("explain_finding", d.lang, detector=detector_title(row["model"], row["detector"], d.lang), span=span, id=i)] = i
         choice = pmui.Select.from_param(d.param.explained, name="", options=names, size="small", sizing_mode="stretch_width")
         return pn.Column(choice, pn.bind(self._bars, d.param.explained), sizing_mode="stretch_width")
 
