@@ -182,13 +182,18 @@ def peer_coefficients(book: Book, *, peers_lowest: float, sigma_lowest: float) -
     return out
 
 
-def meter_states(mean: np.ndarray, *, on_share: float, high_quantile: float) -> np.ndarray:
-    """Return the state of meters by hour: 1 runs, 0 does not, NaN nothing arrived; float32 of shape (point, hour)."""
+def meter_states(mean: np.ndarray, *, on_share: float, on_floor: float, high_quantile: float) -> np.ndarray:
+    """Return the state of meters by hour: 1 runs, 0 does not, NaN nothing arrived; float32 of shape (point, hour).
+
+    The threshold is the geometric mean of standby and high load, so that a fan at low speed still runs, kept between
+    ``on_floor`` and ``on_share`` of the high load (a meter that never rests has no standby to tell).
+    """
     out = np.full(mean.shape, np.nan, np.float32)
     for p, row in enumerate(mean):
-        high = _high(row, high_quantile)
+        high, low = _high(row, high_quantile), _high(row, 1.0 - high_quantile)
         if np.isfinite(high):
-            out[p] = np.where(np.isfinite(row), row > max(on_share * high, 1e-9), np.float32(np.nan))
+            threshold = np.clip(np.sqrt(max(low, 0.0) * high), on_floor * high, max(on_share * high, 1e-9))
+            out[p] = np.where(np.isfinite(row), row > threshold, np.float32(np.nan))
     return out
 
 
