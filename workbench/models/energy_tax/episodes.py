@@ -34,7 +34,8 @@ def off_while_on(production: NDArray[np.int8], treatment: NDArray[np.int8], grac
     running = production == State.ON
     off = running & (treatment == State.OFF)
     if grace_steps > 0 and len(production):
-        edge = np.flatnonzero(running & ~np.r_[False, running[:-1]])
+        up = production >= State.IDLE  # coming back from idle to full is no start
+        edge = np.flatnonzero(up & ~np.r_[False, up[:-1]])
         delta = np.zeros(len(production) + 1, np.int32)
         np.add.at(delta, edge, 1)
         np.add.at(delta, np.minimum(edge + grace_steps, len(production)), -1)

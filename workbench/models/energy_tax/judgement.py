@@ -7,9 +7,13 @@ against its base. :func:`probability` is the calibrated reading of the score.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import yaml
 
 from workbench.contracts import Kind, Outcome, Ruling
 
@@ -64,10 +68,28 @@ class Judgement:
         return self.base + sum(p.contribution for p in self.parts.values())
 
 
-def part(zh: str, en: str, value: float, unit: str, contribution: float, *, low: float, high: float) -> Part:
-    """Return a part whose contribution is kept inside stated bounds; a missing value contributes nothing."""
-    known = np.isfinite(value) and np.isfinite(contribution)
-    return Part(zh, en, float(value), unit, float(np.clip(contribution, low, high)) if known else 0.0)
+@cache
+def _known() -> dict[str, dict[str, Any]]:
+    text = files("workbench.models.energy_tax").joinpath("parts.yml").read_text(encoding="utf-8")
+    loaded: dict[str, dict[str, Any]] = yaml.safe_load(text)["parts"]
+    return loaded
+
+
+def parts_of(**spoken: tuple[float, float]) -> dict[str, Part]:
+    """Return named parts, each kept inside its bounds of ``parts.yml``; a missing value contributes nothing.
+
+    Parameters
+    ----------
+    **spoken : (value, contribution)
+        By the part's name.
+    """
+    parts = {}
+    for name, (value, contribution) in spoken.items():
+        row = _known()[name]
+        known = np.isfinite(value) and np.isfinite(contribution)
+        bounded = float(np.clip(contribution, row["low"], row["high"])) if known else 0.0
+        parts[name] = Part(row["zh"], row["en"], float(value), row["unit"], bounded)
+    return parts
 
 
 def probability(score: float | np.ndarray) -> np.ndarray:

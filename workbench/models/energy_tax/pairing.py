@@ -88,8 +88,12 @@ def pair_up(
     reach: int,
     tolerance: int,
     starts_min: int,
+    weak: float,
 ) -> list[Pair]:
     """Pair the meters of one enterprise.
+
+    Every production meter takes its best treatment and every treatment its best production, so that a second facility
+    is watched too. Pairs far weaker than the best one are left out: a compressor house that no treatment follows.
 
     Parameters
     ----------
@@ -99,18 +103,44 @@ def pair_up(
         Rows by role.
     reach, tolerance, starts_min : int
         See :func:`start_lag`; fewer starts than ``starts_min`` leave the agreement NaN and the pair rests on overlap.
+    weak : float
+        A pair is left out when its strength is under this share of the best pair's.
 
     Returns
     -------
     list of Pair
-        The best treatment of each production meter; empty where a role is missing.
+        Ordered by row; empty where a role is missing.
     """
-    pairs = []
+    all_pairs = {(p, t): _pair(powers, states, p, t, reach, tolerance, starts_min) for p in production for t in treatment}
+    all_pairs = {k: v for k, v in all_pairs.items() if np.isfinite(v.overlap)}
+    if not all_pairs:
+        return []
+    chosen = set()
     for p in production:
-        candidates = [_pair(powers, states, p, t, reach, tolerance, starts_min) for t in treatment]
-        if candidates:
-            pairs.append(max(candidates, key=lambda c: (np.nan_to_num(c.agreement, nan=0.0) + c.overlap, -c.treatment)))
-    return pairs
+        mine = [k for k in all_pairs if k[0] == p]
+        chosen |= {max(mine, key=lambda k: (strength(all_pairs[k]), -k[1]))} if mine else set()
+    for t in treatment:
+        mine = [k for k in all_pairs if k[1] == t]
+        chosen |= {max(mine, key=lambda k: (strength(all_pairs[k]), -k[0]))} if mine else set()
+    best = max(strength(all_pairs[k]) for k in chosen)
+    return [all_pairs[k] for k in sorted(chosen) if strength(all_pairs[k]) >= weak * best]
+
+
+def strength(pair: Pair) -> float:
+    """Return how well a treatment follows a production, 0 to 1: overlap, with the agreement of starts where known."""
+    return pair.overlap if not np.isfinite(pair.agreement) else 0.5 * (pair.overlap + pair.agreement)
+
+
+def alternating(states: NDArray[np.int8], producing: NDArray[np.bool_], treatment: list[int], *, both_max: float, union_min: float) -> bool:
+    """Return whether treatment meters take turns (duty and reserve fan): rarely both, nearly always one, while producing."""
+    if len(treatment) < 2:
+        return False
+    known = producing & (states[treatment] >= State.OFF).all(axis=0)
+    if not known.any():
+        return False
+    running = (states[treatment] >= State.IDLE)[:, known]
+    each = running.mean(axis=1)
+    return bool((running.sum(axis=0) >= 2).mean() <= both_max and running.any(axis=0).mean() >= union_min and each.min() >= 0.1)
 
 
 def _pair(powers: NDArray[np.float32], states: NDArray[np.int8], p: int, t: int, reach: int, tolerance: int, starts_min: int) -> Pair:

@@ -1,75 +1,142 @@
-"""Rules on books: the tax declaration against measured amounts, its reductions, and output against energy.
+"""Rules on books: the tax declaration against measured amounts, its reductions, output and reagent against energy.
 
 Sharing by the tax bureau covers the environmental tax only; invoices may be absent, and then what was lost is said.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
 from workbench.contracts import Kind, Ruling
 from workbench.models.energy_tax.amounts import Quarter
-from workbench.models.energy_tax.judgement import Judgement, not_evaluable, part
+from workbench.models.energy_tax.judgement import Judgement, not_evaluable, parts_of
+from workbench.models.energy_tax.tax import MonthlyAmount, month_of_outlet, pollution_equivalents, reduction_due
 
-DECLARED, REDUCED, OUTPUT = "tax_declared_below_measured", "tax_reduction_not_due", "output_out_of_line_with_energy"
+DECLARED, REDUCED = "tax_declared_below_measured", "tax_reduction_not_due"
+OUTPUT, REAGENT = "output_out_of_line_with_energy", "reagent_out_of_line_with_energy"
 
 
-def tax_declared_below_measured(
-    q: Quarter, declared_kg: float, *, z_limit: float, measured_log_sd: float, declared_log_sd: float, gap_log_sd: float, cover_min: float
-) -> Judgement:
-    """Hold the declared amount against the measured one, with log-normal errors.
+def tax_due(quarters: list[Quarter], limits: Mapping[str, float], *, rate_cny: float) -> float:
+    """Return the tax of one outlet and quarter from measured amounts, CNY: month by month, with the reductions due.
 
     Parameters
     ----------
-    declared_kg : float
-        Of the whole quarter; NaN where nothing was declared.
+    quarters : list of Quarter
+        The factors of one outlet in one quarter.
+    limits : mapping of str to float
+        Limit by factor; a factor without one gets no reduction.
+    rate_cny : float
+        CNY per equivalent.
     """
-    span = (q.start, q.end)
-    where = f"{q.outlet_id} {q.factor} {q.quarter}"
-    if not q.covers_whole:
-        return not_evaluable(
-            DECLARED,
-            q.enterprise_id,
-            span,
-            Kind.FALSE_REPORT,
-            f"{where}季度未完整，不评价",
-            f"{where}: the period does not hold the whole quarter",
-        )
-    if not np.isfinite(declared_kg) or not np.isfinite(q.kg) or q.cover < cover_min or q.kg <= 0:
-        zh = f"{where}有效监测小时占{q.cover:.0%}，无法核算申报量"
-        return not_evaluable(
-            DECLARED,
-            q.enterprise_id,
-            span,
-            Kind.FALSE_REPORT,
-            zh,
-            f"{where}: valid hours {q.cover:.0%}, the declaration cannot be held against them",
-        )
-    sd = float(np.sqrt(measured_log_sd**2 + declared_log_sd**2 + (gap_log_sd * (1 - q.cover)) ** 2))
-    ratio = max(declared_kg, 1e-9) / q.kg
-    z = float(np.log(ratio) / sd)
-    low, high = np.exp(np.log(ratio) + np.array([-1.96, 1.96]) * sd)
-    text = f"{declared_kg:,.0f} kg / {q.kg:,.0f} kg = {ratio:.2f} [{low:.2f}, {high:.2f}]"
-    violated = z < z_limit
+    total = 0.0
+    for month in sorted({m for q in quarters for m in q.months()}):
+        amounts = []
+        for q in quarters:
+            values = over_basis(q, np.flatnonzero(q.month == month))
+            limit = limits.get(q.factor)
+            known = len(values) > 0
+            mean = float(np.mean(values)) if known else None
+            over = bool((values > limit).any()) if known and limit is not None else None
+            kg = q.month_kg(month)
+            if np.isfinite(kg):
+                amounts.append(MonthlyAmount(q.factor, max(kg, 0.0), mean, limit, over))
+        total += month_of_outlet(amounts, medium=quarters[0].medium, rate_cny=rate_cny).tax_cny
+    return total
+
+
+def tax_declared(declared: Mapping[str, tuple[float, float]], *, rate_cny: float, factors_taxed: int = 3) -> float:
+    """Return the tax of a declaration ``{factor: (kg, claimed reduction)}`` of one outlet and quarter, CNY."""
+    rows = [
+        (pollution_equivalents(f, kg) or 0.0, 1.0 - (r if np.isfinite(r) else 0.0)) for f, (kg, r) in declared.items() if np.isfinite(kg)
+    ]
+    return float(sum(e * share for e, share in sorted(rows, reverse=True)[:factors_taxed]) * rate_cny)
+
+
+def over_basis(q: Quarter, at: np.ndarray) -> np.ndarray:
+    """Return what the law holds against the limit: hourly means for air, daily means for water (half a day of hours)."""
+    values = q.hourly[at]
+    if q.medium == "air":
+        return np.asarray(values[np.isfinite(values)], float)
+    whole = values[: len(values) // 24 * 24].reshape(-1, 24).astype(float)
+    good = np.isfinite(whole).sum(axis=1) >= 12
+    return np.nanmean(whole[good], axis=1) if good.any() else np.empty(0)
+
+
+def tax_declared_below_measured(
+    quarters: list[Quarter], declared: Mapping[str, tuple[float, float]], limits: Mapping[str, float], falsified: bool, *, z_limit: float,
+    measured_log_sd: float, declared_log_sd: float, gap_log_sd: float, cover_min: float, rate_air: float, rate_water: float,
+) -> Judgement:  # fmt: skip
+    """Hold the declaration of one outlet and quarter against the measured amounts, with log-normal errors.
+
+    Parameters
+    ----------
+    quarters : list of Quarter
+        Measured amounts of the outlet's factors in the quarter.
+    declared : mapping
+        ``{factor: (kg of the whole quarter, claimed reduction)}``.
+    falsified : bool
+        Treatment was found off in the quarter: Regulation Art. 7 may make the generated amount the base; said, not computed.
+    rate_air, rate_water : float
+        CNY per equivalent, for the gap in money.
+
+    Returns
+    -------
+    Judgement
+        On the factor that is worst; the others add to it only by their number, since one flow meter makes them err together.
+    """
+    q0 = quarters[0]
+    span, where = (q0.start, q0.end), f"{q0.outlet_id} {q0.quarter}"
+    if not q0.covers_whole:
+        zh, en = f"{where}：审查期不含整个季度，不评价", f"{where}: the period does not hold the whole quarter"
+        return not_evaluable(DECLARED, q0.enterprise_id, span, Kind.FALSE_REPORT, zh, en)
+    usable = [q for q in quarters if np.isfinite(declared.get(q.factor, (np.nan, 0))[0]) and q.cover >= cover_min and q.kg > 0]
+    if not usable:
+        cover = max(q.cover for q in quarters)
+        zh = f"{where}有效监测小时最多{cover:.0%}或未申报，无法核算申报量"
+        en = f"{where}: valid hours {cover:.0%} at most or nothing declared, the declaration cannot be held against them"
+        return not_evaluable(DECLARED, q0.enterprise_id, span, Kind.FALSE_REPORT, zh, en)
+    sd = {q.factor: float(np.sqrt(measured_log_sd**2 + declared_log_sd**2 + (gap_log_sd * (1 - q.cover)) ** 2)) for q in usable}
+    ratio = {q.factor: max(declared[q.factor][0], 1e-9) / q.kg for q in usable}
+    z = {f: float(np.log(ratio[f]) / sd[f]) for f in ratio}
+    worst = min(z, key=lambda f: (z[f], f))
+    q = next(u for u in usable if u.factor == worst)
+    low, high = np.exp(np.log(ratio[worst]) + np.array([-1.96, 1.96]) * sd[worst])
+    rate = rate_air if q.medium == "air" else rate_water
+    due, paid = tax_due(usable, limits, rate_cny=rate), tax_declared({u.factor: declared[u.factor] for u in usable}, rate_cny=rate)
+    text = f"{declared[worst][0]:,.0f} kg / {q.kg:,.0f} kg = {ratio[worst]:.2f} [{low:.2f}, {high:.2f}]"
+    violated = z[worst] < z_limit
     parts = {}
     if violated:
-        parts = {
-            "declared_over_measured": part("申报/核算", "declared over measured", ratio, "1", -1.1 * (z - z_limit), low=0.0, high=3.5),
-            "hours_covered": part("有效小时占比", "valid hours", q.cover, "1", 4 * (q.cover - 0.9), low=-1.0, high=0.3),
-        }
-    ruling = Ruling.VIOLATED if violated else Ruling.COMPLIANT
+        also = float(sum(v < z_limit for v in z.values()) - 1)
+        parts = parts_of(
+            declared_over_measured=(ratio[worst], -1.1 * (z[worst] - z_limit)),
+            other_factors=(also, 0.3 * also),
+            hours_covered=(q.cover, 4 * (q.cover - 0.9)),
+            tax_gap=(due - paid, 0.15 * np.log10(max(due - paid, 1.0) / 1000.0)),
+        )
+    art_zh = "；该季度另有治污停运，按条例第七条可以产生量为依据（产生量未知）" if violated and falsified else ""
+    art_en = (
+        "; treatment was off in the quarter, so the generated amount may be the base (Regulation Art. 7; it is not known)" if art_zh else ""
+    )
+    zh = f"{where} {worst} 环保税申报量/监测核算量：{text}；按{rate:g}元/当量核算应纳{due:,.0f}元，申报{paid:,.0f}元{art_zh}"
+    en = (
+        f"{where} {worst}: declared over measured amount {text}; at {rate:g} CNY per equivalent {due:,.0f} CNY due, "
+        f"{paid:,.0f} declared{art_en}"
+    )
     return Judgement(
-        DECLARED, ruling, q.enterprise_id, q.start, q.end, f"{where}环保税申报量/监测核算量：{text}", f"{where}: tax declared over measured amount {text}",
-        Kind.FALSE_REPORT, outlet_id=q.outlet_id, value=ratio, threshold=float(np.exp(z_limit * sd)), base=-0.8, parts=parts,
-        evidence=(f"tax {q.outlet_id} {q.factor} {q.quarter}",),
+        DECLARED, Ruling.VIOLATED if violated else Ruling.COMPLIANT, q.enterprise_id, *span, zh, en, Kind.FALSE_REPORT,
+        outlet_id=q.outlet_id, value=ratio[worst], threshold=float(np.exp(z_limit * sd[worst])), base=-0.8, parts=parts,
+        evidence=tuple(f"tax {q.outlet_id} {f} {q.quarter}" for f in sorted(z) if z[f] < z_limit) or (f"tax {where}",),
     )  # fmt: skip
 
 
 def tax_reduction_not_due(
     q: Quarter, reduction: float, limit: float, lawful: np.ndarray, *, over_hours_min: float, over_share: float
 ) -> Judgement:
-    """Judge a claimed reduction by the hours (air) or days (water) over the limit.
+    """Judge a claimed reduction by the hours (air) or days (water) over the limit and by the monthly means.
 
     Parameters
     ----------
@@ -82,89 +149,99 @@ def tax_reduction_not_due(
     """
     span, where = (q.start, q.end), f"{q.outlet_id} {q.factor} {q.quarter}"
     if not np.isfinite(reduction) or reduction <= 0:
-        return Judgement(
-            REDUCED,
-            Ruling.COMPLIANT,
-            q.enterprise_id,
-            *span,
-            f"{where}未申报减税",
-            f"{where}: no reduction claimed",
-            Kind.FALSE_REPORT,
-            outlet_id=q.outlet_id,
-        )
-    values = np.where(lawful, np.nan, q.hourly)
-    if not np.isfinite(limit) or np.isfinite(values).sum() < 24:
-        return not_evaluable(
-            REDUCED, q.enterprise_id, span, Kind.FALSE_REPORT, f"{where}限值或数据缺失，无法判断减税", f"{where}: limit or data missing"
-        )
-    unit_hours = 1
-    if q.medium == "water":  # the law looks at daily means there
-        whole = values[: len(values) // 24 * 24].reshape(-1, 24)
-        good = np.isfinite(whole).sum(axis=1) >= 12
-        values, unit_hours = np.nanmean(whole[good], axis=1) if good.any() else np.array([]), 24
-    over = int((values > limit * over_share).sum())
-    mean_below = 1 - float(np.nanmean(values)) / limit
-    due = 0.5 if mean_below >= 0.5 else 0.25 if mean_below >= 0.3 else 0.0
-    violated = over >= over_hours_min or reduction > due + 1e-9
-    zh = f"{where}申报减征{reduction:.0%}，均值低于限值{mean_below:.0%}，超限{'小时' if unit_hours == 1 else '日'}{over}个"
-    en = f"{where}: reduction of {reduction:.0%} claimed; mean {mean_below:.0%} below the limit, {over} {'hours' if unit_hours == 1 else 'days'} over it"
-    parts = (
-        {"over": part("超限个数", "hours or days over the limit", float(over), "1", 0.5 * np.log1p(over) - 0.3, low=-0.3, high=1.5)}
-        if violated
-        else {}
+        zh, en = f"{where}未申报减税", f"{where}: no reduction claimed"
+        return Judgement(REDUCED, Ruling.COMPLIANT, q.enterprise_id, *span, zh, en, Kind.FALSE_REPORT, outlet_id=q.outlet_id)
+    kept = np.where(lawful, np.nan, q.hourly)
+    months = [over_basis(_with(q, kept), np.flatnonzero(q.month == m)) for m in q.months()]
+    months = [m for m in months if len(m) >= (24 if q.medium == "air" else 5)]
+    if not np.isfinite(limit) or not months:
+        zh, en = f"{where}限值或数据缺失，无法判断减税", f"{where}: limit or data missing, the reduction cannot be judged"
+        return not_evaluable(REDUCED, q.enterprise_id, span, Kind.FALSE_REPORT, zh, en)
+    over = int(sum((m > limit * over_share).sum() for m in months))
+    voided = [bool((m > limit * over_share).sum() >= over_hours_min) for m in months]
+    due = [1.0 - reduction_due(float(m.mean()), limit, v)[0] for m, v in zip(months, voided, strict=True)]
+    excess = float(np.mean([max(0.0, reduction - d) for d in due]))
+    hours = "小时" if q.medium == "air" else "日"
+    mean_below = 1 - float(np.mean([m.mean() for m in months])) / limit
+    violated = excess > 1e-9
+    wrong = sum(d < reduction for d in due)
+    zh = f"{where}申报减征{reduction:.0%}，均值低于限值{mean_below:.0%}，超限{hours}{over}个，{wrong}个月不应按此减征"
+    en = (
+        f"{where}: reduction of {reduction:.0%} claimed; mean {mean_below:.0%} below the limit, {over} "
+        f"{'hours' if q.medium == 'air' else 'days'} over it; not due at this rate in {wrong} months"
     )
+    parts = {}
+    if violated:
+        parts = parts_of(over=(float(over), 0.4 * np.log1p(over) - 0.6), mean_share=(1 - mean_below, 2.0 * (0.5 - mean_below)))
     return Judgement(
-        REDUCED, Ruling.VIOLATED if violated else Ruling.COMPLIANT, q.enterprise_id, *span, zh, en, Kind.FALSE_REPORT, outlet_id=q.outlet_id,
-        value=float(over), threshold=over_hours_min, unit="h" if unit_hours == 1 else "d", base=-1.8, parts=parts, evidence=(f"tax {where}",),
+        REDUCED, Ruling.VIOLATED if violated else Ruling.COMPLIANT, q.enterprise_id, *span, zh, en, Kind.FALSE_REPORT,
+        outlet_id=q.outlet_id, value=excess, threshold=0.0, unit="1", base=-2.2, parts=parts, evidence=(f"tax {where}",),
     )  # fmt: skip
 
 
-def output_out_of_line_with_energy(monthly: pd.DataFrame, industry_sd: float, *, z_limit: float, months_min: float) -> list[Judgement]:
-    """Judge reported output against metered production energy.
+def _with(q: Quarter, hourly: np.ndarray) -> Quarter:
+    from dataclasses import replace
+
+    return replace(q, hourly=hourly)
+
+
+def output_out_of_line_with_energy(monthly: pd.DataFrame, scatter: float, *, z_limit: float, months_min: float) -> list[Judgement]:
+    """Judge output (ledger, else sale invoices) against metered production energy.
 
     Parameters
     ----------
     monthly : DataFrame
         Months of one enterprise: ``enterprise_id, month, log_intensity`` (log of output per kWh), ``expected``, ``sd``
-        (partially pooled over its industry; see :func:`pooled_intensity`).
-    industry_sd : float
-        Between-month scatter of the industry, log.
+        (partially pooled over its industry; see :func:`pooled_intensity`), ``source``.
+    scatter : float
+        Between-month scatter, log.
 
     Returns
     -------
     list of Judgement
-        Output per energy far under the expectation means output left out of the books (or energy used elsewhere).
+        Output per energy far under the expectation: output left out of the books, or energy used for something else.
     """
+    words = ("产量", "output", "产量未入账或电用于他处", "output left out of the books, or energy used elsewhere", "output_per_energy")
+    return _intensity(OUTPUT, Kind.FALSE_REPORT, monthly, scatter, z_limit, months_min, words)
+
+
+def reagent_out_of_line_with_energy(monthly: pd.DataFrame, scatter: float, *, z_limit: float, months_min: float) -> list[Judgement]:
+    """Judge reagent used (ledger, else purchase invoices) against metered production energy; far under: treated without reagent."""
+    words = ("药剂量", "reagent", "治污可能未投药", "treatment may have run without it", "reagent_per_energy")
+    return _intensity(REAGENT, Kind.TREATMENT_OFF, monthly, scatter, z_limit, months_min, words)
+
+
+def _intensity(
+    rule: str, kind: Kind, monthly: pd.DataFrame, scatter: float, z_limit: float, months_min: float, words: tuple[str, str, str, str, str]
+) -> list[Judgement]:
     if not len(monthly):
         return []
     enterprise = str(monthly["enterprise_id"].iloc[0])
     span = (monthly["month"].min(), monthly["month"].max() + pd.offsets.MonthBegin(1))
     if len(monthly) < months_min:
-        return [
-            not_evaluable(
-                OUTPUT, enterprise, span, Kind.FALSE_REPORT, "产量或用电不足两个月，无法比较", "fewer than two months of output and energy"
-            )
-        ]
-    z = ((monthly["log_intensity"] - monthly["expected"]) / np.hypot(monthly["sd"], industry_sd)).to_numpy()
+        zh, en = f"{words[0]}或用电不足{months_min:.0f}个月，无法比较", f"fewer than {months_min:.0f} months of {words[1]} and energy"
+        return [not_evaluable(rule, enterprise, span, kind, zh, en)]
+    away = (monthly["log_intensity"] - monthly["expected"]).to_numpy(float)
+    z: np.ndarray = away / np.hypot(monthly["sd"].to_numpy(float), scatter)
     worst = int(np.argmin(z))
     ratio = float(np.exp(monthly["log_intensity"].iloc[worst] - monthly["expected"].iloc[worst]))
-    start = monthly["month"].iloc[worst]
-    zh = f"{start:%Y-%m}单位用电产量为自身与行业预期的{ratio:.0%}（z={z[worst]:.1f}）"
-    en = f"{start:%Y-%m}: output per energy is {ratio:.0%} of what the enterprise and its industry lead to expect (z = {z[worst]:.1f})"
+    start, source = monthly["month"].iloc[worst], str(monthly["source"].iloc[worst])
+    source_zh = {"ledger": "台账", "invoices": "发票"}.get(source, source)
     violated = bool(z[worst] < z_limit)
-    parts = (
-        {
-            "output_per_energy": part(
-                "单位用电产量/预期", "output per energy over expected", ratio, "1", -0.5 * (z[worst] - z_limit), low=0.0, high=1.5
-            )
-        }
-        if violated
-        else {}
+    tail_zh, tail_en = (f"：{words[2]}", f": {words[3]}") if violated else ("", "")
+    zh = f"{start:%Y-%m}单位用电{words[0]}（{source_zh}）为自身与行业预期的{ratio:.0%}（z={z[worst]:.1f}）{tail_zh}"
+    en = (
+        f"{start:%Y-%m}: {words[1]} per energy ({source}) is {ratio:.0%} of what enterprise and industry lead to expect "
+        f"(z = {z[worst]:.1f}){tail_en}"
     )
+    months = float((z < z_limit).sum())
+    parts = {}
+    if violated:
+        parts = parts_of(**{words[4]: (ratio, -0.35 * (z[worst] - z_limit))}, months=(months, 0.3 * (months - 1)))
     return [
         Judgement(
-            OUTPUT, Ruling.VIOLATED if violated else Ruling.COMPLIANT, enterprise, start, start + pd.offsets.MonthBegin(1), zh, en, Kind.FALSE_REPORT,
-            value=ratio, threshold=float(np.exp(z_limit * industry_sd)), base=-2.6, parts=parts, evidence=(f"ledger {start:%Y-%m}",),
+            rule, Ruling.VIOLATED if violated else Ruling.COMPLIANT, enterprise, start, start + pd.offsets.MonthBegin(1), zh, en, kind,
+            value=ratio, threshold=float(np.exp(z_limit * scatter)), base=-2.6, parts=parts, evidence=(f"{source} {start:%Y-%m}",),
         )
     ]  # fmt: skip
 
@@ -186,12 +263,15 @@ def pooled_intensity(months: pd.DataFrame) -> tuple[pd.DataFrame, float]:
     """
     out = months.copy()
     within = out.groupby("enterprise_id")["log_intensity"].transform("median")
-    scatter = max(0.05, float(1.4826 * np.median(np.abs(out["log_intensity"] - within))) if len(out) else 0.05)
+    several = out.groupby("enterprise_id")["log_intensity"].transform("size") > 1
+    away = np.abs(out["log_intensity"] - within)[several]
+    scatter = max(0.05, float(1.4826 * np.median(away)) if len(away) else 0.3)
     centre = out.groupby("industry")["log_intensity"].transform("median")
-    between = np.maximum((within - centre).groupby(out["industry"]).transform(lambda x: 1.4826 * np.median(np.abs(x))), 0.3)
-    n = out.groupby("enterprise_id")["log_intensity"].transform("size") - 1
+    spread = (within - centre).abs().groupby(out["industry"]).transform("median")
+    between = np.maximum(1.4826 * spread.to_numpy(), 0.3)
+    n = out.groupby("enterprise_id")["log_intensity"].transform("size").to_numpy() - 1
     total = out.groupby("enterprise_id")["log_intensity"].transform("sum")
-    own = np.where(n > 0, (total - out["log_intensity"]) / np.maximum(n, 1), 0.0)  # own other months: a month is no witness for itself
+    own = np.where(n > 0, (total - out["log_intensity"]) / np.maximum(n, 1), 0.0)  # a month is no witness for itself
     weight = (n / scatter**2) / (n / scatter**2 + 1 / between**2)
     out["expected"] = weight * own + (1 - weight) * centre
     out["sd"] = np.sqrt(1.0 / (n / scatter**2 + 1 / between**2))

@@ -5,13 +5,16 @@ Replacement period T[d] = m·s / (c·1e-6·Q·t) with m kg, s the dynamic capaci
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
 
 from workbench.contracts import Kind, Ruling
-from workbench.models.energy_tax.judgement import Judgement, not_evaluable, part
+from workbench.models.energy_tax.judgement import Judgement, not_evaluable, parts_of
 
+Metered = Callable[[pd.Timestamp, pd.Timestamp], float]
+"""Mean metered production hours per day between two times; NaN where not known."""
 RULE, BALANCE = "carbon_replacement_overdue", "carbon_mass_does_not_balance"
 
 
@@ -24,8 +27,8 @@ def replacement_period_days(
 
 
 def carbon_replacement_overdue(
-    unit: pd.Series, events: pd.DataFrame, span: tuple[pd.Timestamp, pd.Timestamp], *, capacity_share: float, capacity_log_sd: float,
-    inlet_log_sd: float, removed_share: float, iodine_full_mg_g: float,
+    unit: pd.Series, events: pd.DataFrame, span: tuple[pd.Timestamp, pd.Timestamp], metered: Metered, *, capacity_share: float,
+    capacity_log_sd: float, inlet_log_sd: float, removed_share: float, iodine_full_mg_g: float,
 ) -> list[Judgement]:  # fmt: skip
     """Judge the fills of one adsorber against their replacement period.
 
@@ -37,6 +40,8 @@ def carbon_replacement_overdue(
         Its rows of ``carbon_events``.
     span : tuple of Timestamp
         Period under review.
+    metered : callable
+        Mean metered production hours per day between two times; NaN where not known.
 
     Returns
     -------
@@ -70,11 +75,15 @@ def carbon_replacement_overdue(
             continue
         removed = removed_share * unit["inlet_mg_m3"]
         period = replacement_period_days(mass, capacity_share * quality, removed, unit["airflow_m3_h"], unit["hours_per_day"])
-        found.append(_fill(unit, at, min(until, span[1]), period, float(np.hypot(capacity_log_sd, inlet_log_sd)), k + 1 < len(fills)))
+        end = min(until, span[1])
+        log_sd = float(np.hypot(capacity_log_sd, inlet_log_sd))
+        found.append(_fill(unit, at, end, period, log_sd, k + 1 < len(fills) and until <= span[1], metered(max(at, span[0]), end)))
     return found
 
 
-def _fill(unit: pd.Series, at: pd.Timestamp, until: pd.Timestamp, period: float, log_sd: float, replaced: bool) -> Judgement:
+def _fill(
+    unit: pd.Series, at: pd.Timestamp, until: pd.Timestamp, period: float, log_sd: float, replaced: bool, metered_hours: float
+) -> Judgement:
     used = (until - at) / pd.Timedelta(days=1)
     z = float(np.log(max(used, 1e-3) / period) / log_sd)
     due = at + pd.Timedelta(days=period)
@@ -98,61 +107,64 @@ def _fill(unit: pd.Series, at: pd.Timestamp, until: pd.Timestamp, period: float,
             threshold=period,
             unit="d",
         )
-    parts = {
-        "use_over_period": part(
-            "使用时间与核算周期之比", "time in use over replacement period", used / period, "1", 1.7 * (z - 1.0), low=-1.7, high=4.5
-        ),
-        "overdue_days": part(
-            "超期天数", "days overdue", used - period, "d", 0.6 * np.log(max(used - period, 1.0) / 10.0), low=-1.2, high=1.2
-        ),
-    }
+    running = metered_hours / unit["hours_per_day"]
+    parts = parts_of(
+        metered_hours=(running, 1.5 * np.log(max(running, 0.05))),
+        use_over_period=(used / period, 1.7 * (z - 1.0)),
+        overdue_days=(used - period, 0.6 * np.log(max(used - period, 1.0) / 10.0)),
+    )
     ending_zh, ending_en = ("后更换", "then replaced") if replaced else ("至今未更换", "not replaced yet")
     zh = f"吸附装置{name}于{at:%Y-%m-%d}填充，核算更换周期{period:.0f}天，实际使用{used:.0f}天，超期{used - period:.0f}天，{ending_zh}"
-    en = f"adsorber {name}: filled {at:%Y-%m-%d}, replacement period {period:.0f} d, in use {used:.0f} d, {used - period:.0f} d overdue, {ending_en}"
+    en = (
+        f"adsorber {name}: filled {at:%Y-%m-%d}, replacement period {period:.0f} d, in use {used:.0f} d, "
+        f"{used - period:.0f} d overdue, {ending_en}"
+    )
     return Judgement(
-        RULE, Ruling.VIOLATED, enterprise, due, until, zh, en, Kind.CARBON_OVERDUE, outlet_id=str(unit["outlet_id"]), value=used, threshold=period,
-        unit="d", base=-0.5, parts=parts, evidence=(name, f"fill {at:%Y-%m-%d}"),
+        RULE, Ruling.VIOLATED, enterprise, due, until, zh, en, Kind.CARBON_OVERDUE, outlet_id=str(unit["outlet_id"]), value=used,
+        threshold=period, unit="d", base=-0.5, parts=parts, evidence=(name, f"fill {at:%Y-%m-%d}"),
     )  # fmt: skip
 
 
 def carbon_mass_does_not_balance(
-    unit: pd.Series,
-    events: pd.DataFrame,
-    span: tuple[pd.Timestamp, pd.Timestamp],
-    *,
-    z_limit: float,
-    weighing_log_sd: float,
-    capacity_share: float,
-) -> Judgement:
+    unit: pd.Series, events: pd.DataFrame, span: tuple[pd.Timestamp, pd.Timestamp], *, z_limit: float, weighing_log_sd: float,
+    disposal_days: float,
+) -> Judgement:  # fmt: skip
     """Hold purchase against fill, and disposal against what was taken out with its adsorbed load.
 
     The ratio is reported with its interval from the weighing error; either side missing is not evaluable.
+
+    Parameters
+    ----------
+    disposal_days : float
+        What was taken out later than this before the end may still lie in store and is not missed yet.
     """
     enterprise, name = str(unit["enterprise_id"]), str(unit["unit_id"])
-    mass = events.groupby("event")["mass_kg"].sum(min_count=1)
-    bought, filled, taken, disposed = (float(mass.get(e, np.nan)) for e in ("purchase", "fill", "remove", "dispose"))
-    ratios = {
-        "bought_over_filled": (bought, filled, "购买/填充", "purchased over filled"),
-        "disposed_over_spent": (disposed, taken if np.isfinite(taken) else np.nan, "处置/卸出", "disposed of over removed"),
-    }
-    known = {k: r for k, r in ratios.items() if np.isfinite(r[0]) and np.isfinite(r[1]) and r[1] > 0 and r[0] > 0}
+    known = _ratios(events, span[1] - pd.Timedelta(days=disposal_days))
     if not known:
-        zh, en = (
-            f"吸附装置{name}缺少购买、填充或处置记录，无法核对平衡",
-            f"adsorber {name}: records of purchase, fill or disposal are missing, no balance",
-        )
+        zh = f"吸附装置{name}缺少购买、填充或处置记录，无法核对平衡"
+        en = f"adsorber {name}: records of purchase, fill or disposal are missing or not due, no balance"
         return not_evaluable(BALANCE, enterprise, span, Kind.CARBON_OVERDUE, zh, en)
     sd = weighing_log_sd * np.sqrt(2.0)
-    z = {k: float(np.log(r[0] / r[1]) / sd) for k, r in known.items()}
+    z = {k: float(np.log(have / want) / sd) for k, (have, want) in known.items()}
     worst = min(z, key=lambda k: z[k])
-    have, want, zh_name, en_name = known[worst]
-    low, high = np.exp(np.log(have / want) + np.array([-1.96, 1.96]) * sd)
-    text = f"{have / want:.2f} [{low:.2f}, {high:.2f}]"
-    zh, en = f"吸附装置{name}{zh_name}之比{text}", f"adsorber {name}: {en_name} {text}"
-    ruling = Ruling.VIOLATED if z[worst] < z_limit else Ruling.COMPLIANT
-    contribution = float(norm.logsf(z[worst]) - norm.logcdf(z[worst])) if ruling is Ruling.VIOLATED else 0.0
-    parts = {worst: part(zh_name, en_name, have / want, "1", 0.35 * contribution, low=0.0, high=2.5)} if ruling is Ruling.VIOLATED else {}
+    ratio = known[worst][0] / known[worst][1]
+    low, high = np.exp(np.log(ratio) + np.array([-1.96, 1.96]) * sd)
+    violated = z[worst] < z_limit
+    parts = parts_of(**{worst: (ratio, -0.5 * (z[worst] - z_limit))})
+    words = parts[worst]
+    zh = f"吸附装置{name}{words.zh}之比{ratio:.2f} [{low:.2f}, {high:.2f}]"
+    en = f"adsorber {name}: {words.en} {ratio:.2f} [{low:.2f}, {high:.2f}]"
     return Judgement(
-        BALANCE, ruling, enterprise, max(span[0], events["at"].min()), span[1], zh, en, Kind.CARBON_OVERDUE, outlet_id=str(unit["outlet_id"]),
-        value=have / want, threshold=float(np.exp(z_limit * sd)), base=-2.2, parts=parts, evidence=(name,),
+        BALANCE, Ruling.VIOLATED if violated else Ruling.COMPLIANT, enterprise, *span, zh, en, Kind.CARBON_OVERDUE,
+        outlet_id=str(unit["outlet_id"]), value=ratio, threshold=float(np.exp(z_limit * sd)), base=-2.2, parts=parts if violated else {},
+        evidence=(name,),
     )  # fmt: skip
+
+
+def _ratios(events: pd.DataFrame, due: pd.Timestamp) -> dict[str, tuple[float, float]]:
+    """Return what is there over what is needed, by part name: purchases by fills, disposals by removals that are due."""
+    mass = events.groupby("event")["mass_kg"].sum(min_count=1)
+    bought, filled, disposed = (float(mass.get(e, np.nan)) for e in ("purchase", "fill", "dispose"))
+    taken = float(events.loc[(events["event"] == "remove") & (events["at"] <= due), "mass_kg"].sum(min_count=1))
+    ratios = {"bought_over_filled": (bought, filled), "disposed_over_removed": (disposed, taken)}
+    return {k: r for k, r in ratios.items() if np.isfinite(r).all() and min(r) > 0}

@@ -170,7 +170,9 @@ def learn_meter(
     centre = low + (np.arange(BINS) + 0.5) * width
     share, mean, sd = _mixture(centre, weight)
     levels = 10.0**mean
-    lower = levels < low_ratio * levels[-1]
+    from_top = np.cumsum(share[::-1])[::-1]
+    top_row = int(np.flatnonzero(from_top >= 0.03)[-1])  # a few peaks (a furnace's charge) are not the running level
+    lower = levels < low_ratio * levels[top_row]
     if not lower.any() or (levels[~lower].min() / levels[lower].max()) < gap_ratio:
         return _single_level(finite, sd[-1], levels[-1], wide_sd)
     a = int(np.flatnonzero(lower)[-1])
@@ -178,7 +180,9 @@ def learn_meter(
     share_on = float(share[~lower].sum())
     upper = finite[finite > on_above]
     drive = Drive.VARIABLE if sd[-1] > wide_sd else Drive.SWITCHED
-    idle_below = float(10.0 ** (0.5 * (mean[-2] + mean[-1]))) if (~lower).sum() > 1 and levels[-1] / levels[-2] >= gap_ratio else 0.0
+    idle_below = 0.0
+    if top_row - 1 > a and levels[top_row] / levels[top_row - 1] >= gap_ratio:
+        idle_below = float(10.0 ** (0.5 * (mean[top_row - 1] + mean[top_row])))
     return MeterModel(drive, off_below, on_above, idle_below, float(np.median(upper)) if upper.size else np.nan, share_on, int(finite.size))
 
 

@@ -1,0 +1,126 @@
+"""What else saw a stop of the treatment: condition sensor, total and standby meters, ledger, the reading itself.
+
+Each witness returns one figure, NaN where it does not exist or has seen too little; it never decides anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from workbench.models.energy_tax.meters import Works, hour_of
+from workbench.models.energy_tax.states import State
+from workbench.models.hourly import Grid
+
+
+@dataclass(frozen=True)
+class Witnesses:
+    """Other sources of one enterprise.
+
+    Parameters
+    ----------
+    grid : Grid
+    condition : float32 array, shape (sensor, hour)
+        Condition of the treatment facility (pressure drop, dissolved oxygen …); NaN where nothing arrived.
+    ledger_hours : Series
+        Declared treatment hours by day, the largest of the facilities; empty without a ledger.
+    """
+
+    grid: Grid
+    condition: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
+    ledger_hours: pd.Series = field(default_factory=lambda: pd.Series(dtype=float))
+
+
+def condition_ratio(works: Works, seen: Witnesses, flags: NDArray[np.bool_], *, hours_min: float) -> float:
+    """Return the median condition where ``flags`` fill the hour over its median while producing and treating.
+
+    The lowest of several sensors counts: one facility of two may be off.
+    """
+    if not seen.condition.size:
+        return float("nan")
+    hour, n = hour_of(works, seen.grid), seen.grid.n
+    per_hour = 3600 / works.step_s
+    hit = np.bincount(hour[flags], minlength=n)[:n] >= 0.75 * per_hour
+    treating = np.bincount(hour[works.producing & ~(works.off | works.idle | works.excused)], minlength=n)[:n] >= 0.9 * per_hour
+    ratios = []
+    for x in seen.condition:
+        a, b = x[hit & np.isfinite(x)], x[treating & np.isfinite(x)]
+        if len(a) >= hours_min and len(b) >= 24 and np.median(b) > 0:
+            ratios.append(float(np.median(a) / np.median(b)))
+    return min(ratios, default=float("nan"))
+
+
+def load_on_total(works: Works, flags: NDArray[np.bool_]) -> float:
+    """Return the share of the treatment's usual load that the total meter still shows where ``flags`` are set.
+
+    1: the total meter did not fall, so the treatment meter failed or the load was rewired; 0: it fell by all of it.
+    """
+    totals = works.rows("total")
+    if not totals or not works.pairs:
+        return float("nan")
+    production = works.rows("production")
+    rest = works.power[totals].sum(axis=0) - works.power[production].sum(axis=0)
+    treatment = works.pairs[0].treatment
+    normal = works.producing & (works.states[treatment] == State.ON) & np.isfinite(rest)
+    resting = ~works.producing & (works.states[treatment] == State.OFF) & np.isfinite(rest)
+    mine = flags & np.isfinite(rest)
+    if min(normal.sum(), resting.sum()) < 50 or mine.sum() < 3:
+        return float("nan")
+    high, low = float(np.median(rest[normal])), float(np.median(rest[resting]))
+    scatter = 1.4826 * float(np.median(np.abs(rest[normal] - high)))
+    if high - low < 0.5 * works.meters[treatment].typical or scatter > 0.5 * (high - low):
+        return float("nan")
+    return float((np.median(rest[mine]) - low) / (high - low))
+
+
+def load_on_standby(works: Works, flags: NDArray[np.bool_]) -> float:
+    """Return the rise of standby meters where ``flags`` are set, over the treatment's usual load."""
+    rows = works.rows("standby")
+    if not rows or not works.pairs:
+        return float("nan")
+    treatment = works.pairs[0].treatment
+    standby = works.power[rows].sum(axis=0)
+    normal = works.producing & (works.states[treatment] == State.ON) & np.isfinite(standby)
+    mine = flags & np.isfinite(standby)
+    typical = works.meters[treatment].typical
+    if normal.sum() < 50 or mine.sum() < 3 or not typical > 0:
+        return float("nan")
+    return float((np.median(standby[mine]) - np.median(standby[normal])) / typical)
+
+
+def exact_zero(works: Works, flags: NDArray[np.bool_]) -> float:
+    """Return the share of ``flags`` that read exactly nothing although the stopped treatment usually shows a standby load."""
+    treatment = works.pairs[0].treatment
+    x = works.power[treatment]
+    resting = ~works.producing & (works.states[treatment] == State.OFF)
+    mine = flags & np.isfinite(x)
+    if resting.sum() < 50 or not mine.any():
+        return float("nan")
+    usual = float(np.median(x[resting]))
+    if not usual > 0.003 * works.meters[treatment].typical:
+        return float("nan")
+    return float((x[mine] < 0.05 * usual).mean())
+
+
+def ledger_overstates(works: Works, seen: Witnesses, flags: NDArray[np.bool_]) -> float:
+    """Return declared less metered treatment hours over the hours of ``flags``, on days with an hour of them or more.
+
+    0: the ledger admits the stop; 1: it says that the treatment ran through it.
+    """
+    if not len(seen.ledger_hours) or not works.pairs:
+        return float("nan")
+    day = works.time.astype("datetime64[D]")
+    hours = works.step_s / 3600
+    days, back = np.unique(day, return_inverse=True)
+    off = np.bincount(back[flags], minlength=len(days)) * hours
+    state = works.states[works.pairs[0].treatment]
+    ran = np.bincount(back[state >= State.IDLE], minlength=len(days)) * hours
+    known = np.bincount(back[state >= State.OFF], minlength=len(days)) * hours
+    declared = seen.ledger_hours.reindex(pd.DatetimeIndex(days)).to_numpy(float)
+    use = (off >= 1) & (known >= 20) & np.isfinite(declared)
+    if not use.any():
+        return float("nan")
+    return float(np.clip((declared - ran)[use].sum() / off[use].sum(), -1.0, 2.0))
