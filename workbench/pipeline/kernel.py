@@ -19,6 +19,7 @@ from workbench.contracts import RunError, unknown_name
 from workbench.pipeline.executor import SCHEDULER_VARIABLE
 
 KERNEL = "python3"
+LOG = "kernel.log"
 OnCell = Callable[[int, int], None]
 """Called as ``on_cell(cells done, cells in all)``."""
 _SAMPLE_S = 0.2
@@ -97,7 +98,7 @@ def execute(
                 start_timeout=120,
                 autosave_cell_every=0,
                 on_cell=on_cell,
-                kernel_manager_class=_kernel_manager(),
+                kernel_manager_class=_kernel_manager(scratch / LOG),
             )
     except PapermillExecutionError as error:
         raise RunError(
@@ -109,7 +110,7 @@ def execute(
         raise RunError(
             f"the kernel of {notebook.name} died",
             got=str(error),
-            where=notebook.name,
+            where=f"{notebook.name}; its last words: {scratch / LOG}",
             next_step="look for lack of memory (run with a shorter --set period=…), then run again with --resume",
         ) from error
     except (PapermillException, CellTimeoutError, RuntimeError, OSError) as error:
@@ -121,10 +122,11 @@ def _headline(source: str) -> str:
     return next((line.strip() for line in source.splitlines() if line.strip()), "")[:120]
 
 
-def _kernel_manager() -> Any:
+def _kernel_manager(log: Path) -> Any:
     """Return a kernel manager with an encrypted channel where the libraries can do it, that does not wait long at the end.
 
-    A kernel whose libraries hold threads may not answer the request to end; all its cells are done by then.
+    A kernel whose libraries hold threads may not answer the request to end; all its cells are done by then. What the
+    kernel itself prints (not its cells) goes into ``log``.
     """
     import zmq
     from jupyter_client.manager import AsyncKernelManager
@@ -140,6 +142,10 @@ def _kernel_manager() -> Any:
         @default("transport_encryption")
         def _encrypted(self) -> str:
             return "auto" if zmq.has("curve") else "disabled"
+
+        async def start_kernel(self, **kw: Any) -> Any:
+            with log.open("ab") as stream:
+                return await super().start_kernel(**{**kw, "stdout": stream, "stderr": stream})
 
     return KernelManager
 
