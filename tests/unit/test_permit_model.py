@@ -1,0 +1,206 @@
+"""The permit model whole: what it reads and refuses, knowledge at a day, pictures, evidence levels, determinism."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import test_permit_cases as cases
+
+from workbench.catalog import open_catalog
+from workbench.contracts import ParameterError, Period, Ruling
+from workbench.models.permit.book import Book, meter_states, zone_outages
+from workbench.models.permit.calendars import report_span, windows
+from workbench.models.permit.channels import CHANNELS, channel_values
+from workbench.models.permit.duties import duty_calendar
+from workbench.models.permit.hourly import HourMeans
+from workbench.models.permit.model import PermitModel, results_frame
+from workbench.models.permit.review import results_of
+from workbench.models.permit.settings import load_settings
+
+
+pytestmark = pytest.mark.filterwarnings("ignore:Glyph")
+
+
+@pytest.fixture(scope="module")
+def tiny(tiny_catalog: Path) -> tuple[PermitModel, Book]:
+    catalog, model = open_catalog(tiny_catalog), PermitModel()
+    return model, model.open(catalog, catalog.period)
+
+
+def test_every_rule_speaks_about_every_enterprise(tiny: tuple[PermitModel, Book]) -> None:
+    model, book = tiny
+    results = results_frame(model.review(book))
+    assert set(results["rule"]) == set(model.settings.rules)
+    spoken = results.groupby("rule")["enterprise_id"].nunique()
+    assert (spoken == len(book.enterprises)).all(), "a rule that says nothing of an enterprise would count as kept"
+
+
+def test_overrides_reach_rules_and_preparation_and_unknown_ones_are_refused() -> None:
+    settings = load_settings({"hourly_concentration_over_permitted.join_h": 3, "hour_means.cover_lowest": 0.5})
+    assert settings.rules["hourly_concentration_over_permitted"].numbers()["join_h"] == 3
+    assert settings.preparation["hour_means"].numbers()["cover_lowest"] == 0.5
+    with pytest.raises(ParameterError) as error:
+        load_settings({"hourly_concentration_over_permitted.join": 3})
+    assert "join_h" in str(error.value)
+
+
+def test_an_earlier_review_knows_nothing_later(tiny_catalog: Path) -> None:
+    """A report handed in after the review's end is not yet handed in; a duty due later is not yet missed."""
+    catalog, model = open_catalog(tiny_catalog), PermitModel()
+    end = catalog.period.start + pd.Timedelta(days=12)
+    book = model.open(catalog, Period(catalog.period.start, end))
+    assert all(when <= end for when in book.as_of.values())
+    results = results_frame(model.review(book))
+    late = results[(results["rule"] == "execution_report_late_or_missing") & (results["ruling"] == "violated")]
+    assert (late["end"] <= end).all()
+
+
+@pytest.mark.parametrize(
+    ("frequency", "since", "until", "starts"),
+    [
+        ("month", "2026-01-10", "2026-04-01", ["2026-02-01", "2026-03-01"]),
+        ("quarter", "2026-01-01", "2026-06-30 12:00", ["2026-01-01"]),
+        ("half_year", "2025-07-01", "2026-07-01", ["2025-07-01", "2026-01-01"]),
+        ("year", "2024-06-01", "2026-01-01", ["2025-01-01"]),
+        ("week", "2026-01-01", "2026-01-19", ["2026-01-05", "2026-01-12"]),
+        ("day", "2026-01-01", "2026-01-03", ["2026-01-01", "2026-01-02"]),
+    ],
+)
+def test_windows_are_whole_natural_periods(frequency: str, since: str, until: str, starts: list[str]) -> None:
+    got, ends = windows(frequency, pd.Timestamp(since), pd.Timestamp(until))
+    assert [str(s.date()) for s in got] == starts
+    assert (ends[:-1] == got[1:]).all(), "no gaps between the windows"
+
+
+def test_report_periods_end_the_day_after_whichever_way_they_are_written() -> None:
+    start = pd.Series(pd.to_datetime(["2026-01-01", "2026-01-01", "2026-01-01"]))
+    end = pd.Series(pd.to_datetime(["2026-01-31", "2026-02-01", "2026-01-31 23:59:59"], format="ISO8601"))
+    assert list(report_span(start, end)) == [pd.Timestamp("2026-02-01")] * 3
+
+
+def test_meter_states_tell_low_speed_from_standby() -> None:
+    fan = np.r_[np.full(200, 1.5), np.full(300, 25.0), np.full(500, 100.0)].astype(np.float32)
+    always = np.full(1000, 80.0, np.float32)
+    dead = np.full(1000, np.nan, np.float32)
+    state = meter_states(np.stack([fan, always, dead]), **load_settings().preparation["meter_states"].numbers())
+    assert (state[0, :200] == 0).all()
+    assert (state[0, 200:] == 1).all()
+    assert (state[1] == 1).all()
+    assert np.isnan(state[2]).all()
+
+
+def test_zone_outage_needs_many_monitors_and_ignores_dead_ones() -> None:
+    mean = np.ones((10, 4), np.float32)
+    mean[:4, 2], mean[0, 3] = np.nan, np.nan
+    mean = np.vstack([mean, np.full((5, 4), np.nan, np.float32)])
+    zone = zone_outages([HourMeans(mean, np.zeros(mean.shape, bool))], silent_share=0.3)
+    assert zone is not None
+    assert zone.tolist() == [False, False, True, False]
+    assert zone_outages([], silent_share=0.3) is None
+
+
+def levels(given: dict[str, object], channel: str) -> list[str]:
+    d = cases.build(given)
+    values = channel_values(d, results_of(d, cases.SETTINGS))[channel]
+    names = CHANNELS[channel]["levels"]
+    return ["–" if v < 0 else names[v] for v in values]
+
+
+@pytest.mark.parametrize(
+    ("given", "channel", "hour", "level"),
+    [
+        ({}, "permit_monitor_limit", 100, "under"),
+        ({"series": {"DA001/a21026": {"set": [[100, 106, 47]]}}}, "permit_monitor_limit", 103, "near"),
+        ({"series": {"DA001/a21026": {"set": [[100, 106, 80]]}}}, "permit_monitor_limit", 103, "over"),
+        (
+            {"series": {"DA001/a21026": {"set": [[100, 106, 80]]}}, "marks": [["DA001", "fault", 100, 106]]},
+            "permit_monitor_limit",
+            103,
+            "–",
+        ),
+        ({"series": {"DA001/a21026": {"missing": [[100, 106]]}}}, "permit_monitor_limit", 103, "outage"),
+        ({"series": {"DW001/w01018": {"set": [[240, 264, 90]]}}}, "permit_monitor_limit_daily", 250, "over"),
+        ({"marks": [["DA001", "startup", 10, 12]]}, "permit_mark", 10, "startup"),
+        ({"marks": [["DA001", "stopped", 10, 12]]}, "permit_mark", 10, "none"),
+        ({"marks": [["DA001", "stopped", 10, 12], ["DW001", "stopped", 10, 12]]}, "permit_mark", 10, "stopped"),
+        ({"marks": [["DA001", "stopped", 100, 124]]}, "permit_mark_integrity", 110, "strong"),
+        ({}, "permit_declared_treatment", 50, "some"),
+        ({"ledger": {"drop": [2]}}, "permit_declared_treatment", 50, "unknown"),
+        ({"declared": 0.5}, "permit_report_integrity", 50, "strong"),
+        ({"declared": 0.86}, "permit_report_integrity", 50, "suspect"),
+        ({}, "permit_report_integrity", 50, "ordinary"),
+        ({"samples": []}, "permit_duty", 50, "missed"),
+        ({}, "permit_duty", 50, "kept"),
+        ({"permit": "absent"}, "permit_duty", 50, "–"),
+    ],
+)
+def test_channel_levels(given: dict[str, object], channel: str, hour: int, level: str) -> None:
+    assert levels(given, channel)[hour] == level
+
+
+def test_duty_calendar_names_kept_late_missed_and_not_yet_due() -> None:
+    late = duty_calendar(cases.build({"reports": {"late": {"2026-01": 10}}, "samples": [["DA001", "a21026", "2026-01-12", 21, "mg/m³"]]}))
+    reports = late[late["duty"] == "execution_report"].set_index("start")["state"]
+    assert reports[pd.Timestamp("2026-01-01")] == "late"
+    assert reports[pd.Timestamp("2026-02-01")] == "kept"
+    assert reports[pd.Timestamp("2026-03-01")] == "unknown"
+    samples = late[late["duty"] == "self_monitoring"].set_index("start")["state"]
+    assert samples[pd.Timestamp("2026-02-01")] == "missed"
+    no_dates = duty_calendar(cases.build({"due": {"self_monitoring": None}, "samples": []}))
+    assert set(no_dates.loc[no_dates["duty"] == "self_monitoring", "state"]) == {"unknown"}
+
+
+def test_calendar_and_rule_agree(tiny: tuple[PermitModel, Book]) -> None:
+    model, book = tiny
+    for d in book.dossiers():
+        rule = [r for r in results_of(d, model.settings) if r.rule == "self_monitoring_missed" and r.ruling is Ruling.VIOLATED]
+        calendar = duty_calendar(d)
+        missed = calendar[(calendar["duty"] == "self_monitoring") & (calendar["state"] == "missed")] if len(calendar) else calendar
+        for row in missed.itertuples():
+            if row.due > d.grid.start:
+                assert any(r.factor == row.factor and r.start <= row.start and r.end >= row.end for r in rule)
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"permit": "absent"}, {"series": "absent"}, {"annual_t": 6.0, "coefficient": 0.72}, {"reports": "absent"}]
+)
+def test_pictures_draw_whatever_is_missing(given: dict[str, object]) -> None:
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    from workbench.models.permit.pictures import draw_duties, draw_emission
+
+    d = cases.build(given)
+    for figure in (draw_duties(d), draw_emission(d, "DA001", "a21026")):
+        figure.canvas.draw()
+        plt.close(figure)
+
+
+def test_findings_are_dated_named_and_cited(tiny: tuple[PermitModel, Book]) -> None:
+    model, book = tiny
+    features = model.review(book)
+    labels = pd.DataFrame(columns=["enterprise_id", "decided_on", "period_start", "period_end", "finding", "kinds"])
+    findings = model.fit(features, labels, seed=1).assess(features)
+    spoken = findings[findings["p_breach"].notna()]
+    assert spoken["finding_id"].is_unique
+    assert (spoken["end"] >= spoken["start"]).all()
+    assert spoken["evidence"].map(len).gt(0).all()
+    assert spoken["articles"].map(len).gt(0).all()
+    assert spoken["reason_zh"].str.contains("依据：").all()
+    abstained = findings[findings["p_breach"].isna()]
+    assert abstained["reason_en"].str.contains("Not evaluable").all()
+    assert len(abstained) < 24 * len(book.enterprises) / 2, "reasons that hold for most enterprises are said once"
+
+
+@pytest.mark.real
+def test_practice_district_is_reviewed_whole(shared: Path) -> None:
+    catalog, model = open_catalog(shared / "data" / "district" / "catalog.yml"), PermitModel()
+    features = model.features(catalog, Period.parse("2026-01-01/2026-02-01"))
+    fitted = model.fit(features, catalog.labels(), seed=1)
+    assert len(fitted.assess(features))
+    assert set(fitted.evidence(features).data_vars) == set(CHANNELS)
