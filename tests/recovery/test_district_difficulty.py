@@ -137,8 +137,8 @@ def test_residuals_pass_for_real_ones(shared: Path, record_property) -> None:
         p = cross_val_predict(forest, x, y, groups=g, cv=StratifiedGroupKFold(4), method="predict_proba")[:, 1]
         auc[name] = float(roc_auc_score(y, p))
     record_property("auc_real_against_simulated", auc)
-    assert auc["blocks"] < 0.85, auc
-    assert auc["parametric"] < 0.97, auc
+    assert auc["blocks"] < 0.75, auc
+    assert auc["parametric"] < 0.9, auc
 
 
 @pytest.mark.real

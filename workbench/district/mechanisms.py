@@ -47,11 +47,19 @@ class Bout:
         return self.end - self.start
 
     def targets(self) -> list[str]:
-        """Pollutants that matter: those nearest their limit; all when done at the data logger."""
+        """Pollutants worth falsifying: those over or near their limit, at least one; all where it covers stopped treatment."""
         names = sorted(self.over, key=lambda f: -float(np.mean(self.over[f][self.span])))
         if self.everything:
             return names
-        return names[:1] if self.silent else names[:2]
+        return [f for f in names if self.peak(f) > 0.95] or names[:1]
+
+    def peak(self, factor: str) -> float:
+        """Return what the true level reaches in the bout, over the limit."""
+        return float(np.quantile(self.over[factor][self.span], 0.97))
+
+    def needed(self, factor: str) -> float:
+        """Return the factor that brings the level back under the limit: one falsifies as much as it takes."""
+        return min(1.0, 0.93 / max(self.peak(factor), 1e-9))
 
     def limit(self, factor: str, values: Values) -> np.ndarray:
         """Return the limit in terms of the reading at actual oxygen, over the bout."""
@@ -85,14 +93,15 @@ def slope_edit(v: Values, b: Bout, rng: np.random.Generator) -> None:
     """Lower the slope of the curve."""
     k = (0.9 - 0.14 * b.strength) if b.silent else (0.68 - 0.28 * b.strength)
     for f in b.targets():
-        v[f][b.span] *= 1 - (1 - k) * b.weight()
+        v[f][b.span] *= 1 - (1 - min(k, b.needed(f))) * b.weight()
 
 
 def intercept_edit(v: Values, b: Bout, rng: np.random.Generator) -> None:
     """Take a constant off the curve."""
     share = (0.06 + 0.1 * b.strength) if b.silent else (0.22 + 0.25 * b.strength)
     for f in b.targets():
-        v[f][b.span] = np.maximum(v[f][b.span] - share * b.limit(f, v).mean() * b.weight(), 0.0)
+        off = max(share, b.peak(f) * (1 - b.needed(f)))
+        v[f][b.span] = np.maximum(v[f][b.span] - off * b.limit(f, v).mean() * b.weight(), 0.0)
 
 
 def range_saturation(v: Values, b: Bout, rng: np.random.Generator) -> None:
@@ -124,7 +133,8 @@ def line_dilution(v: Values, b: Bout, rng: np.random.Generator) -> None:
 
 def line_dilution_o2(v: Values, b: Bout, rng: np.random.Generator) -> None:
     """Dilute the line and falsify oxygen, so that the conversion to reference oxygen does not undo it."""
-    d = ((0.1 + 0.12 * b.strength) if b.silent else (0.25 + 0.3 * b.strength)) * b.weight()
+    least = (0.1 + 0.12 * b.strength) if b.silent else (0.25 + 0.3 * b.strength)
+    d = max(least, 1 - min(b.needed(f) for f in b.outlet.factors)) * b.weight()
     for f in b.outlet.factors:
         v[f][b.span] *= 1 - d
     if not b.silent:  # typed in by hand: calmer than a probe

@@ -14,9 +14,9 @@ from scipy.signal import lfilter
 
 Floats = np.ndarray
 STEPS_PER_HOUR = 10
-MEMORY = {"stack": (60.0, 14.0), "power": (50.0, 14.0), "ambient": (240.0, 40.0), "water": (120.0, 40.0)}
-"""Correlation times of the two slow components by family, in steps; stack: lag-1 of hourly means about .7 [C]."""
-VOLATILITY = 0.35
+FAMILIES = {"stack": (2.4, 2.5, 0.4), "power": (3.0, 4.0, 0.3), "ambient": (18.0, 4.0, 0.25), "water": (7.0, 4.0, 0.2)}
+"""Memory (h), degrees of freedom of the innovations and daily swing by family [C: stack set so that windows of hourly
+means resemble those of a gas turbine's NOx and CO; tests/recovery reports how well they can still be told apart]."""
 
 
 def stream(seed: int, *names: object) -> np.random.Generator:
@@ -61,11 +61,22 @@ class Residuals:
         fast = ar1(rng, n, 3.0)
         pool = self.pools.get(family)
         if not pool:
-            slow, middle = (ar1(rng, n, tau, heavy=True) for tau in MEMORY.get(family, MEMORY["stack"]))
-            calm = np.exp(VOLATILITY * ar1(rng, n, 240.0) - VOLATILITY**2)  # quiet days and restless days: heavy tails
-            return np.asarray((0.62 * slow + 0.62 * middle) * calm + 0.48 * fast)
+            return _within_hours(_hourly(rng, n // STEPS_PER_HOUR + 2, family), fast)
         hours = _blocks(rng, pool, n // STEPS_PER_HOUR + 2)
         return _within_hours(hours, fast)
+
+
+def _hourly(rng: np.random.Generator, hours: int, family: str) -> Floats:
+    """Return hourly residuals of about unit variance: jumps that decay, restless spells, and a day's swing."""
+    memory, freedom, swing = FAMILIES[family]
+    a = float(np.exp(-1.0 / (memory * np.exp(rng.normal(0, 0.35)))))
+    jumps = np.clip(rng.standard_t(freedom, hours), -9, 9) * np.exp(0.35 * ar1(rng, hours, 30.0))
+    x: Floats = lfilter([1.0], [1.0, -a], jumps)
+    x = x / max(float(x.std()), 1e-9)
+    day = np.arange(hours) * (2 * np.pi / 24)
+    daily = np.sin(day + rng.uniform(0, 2 * np.pi)) + 0.5 * np.sin(2 * day + rng.uniform(0, 2 * np.pi))
+    x = x + swing * daily * np.exp(0.5 * ar1(rng, hours, 48.0))
+    return np.asarray(np.clip(x / np.sqrt(1 + 0.75 * swing**2), -6, 6))
 
 
 def _within_hours(hours: Floats, fast: Floats) -> Floats:
