@@ -20,7 +20,6 @@ from workbench.models.permit.model import PermitModel, results_frame
 from workbench.models.permit.review import results_of
 from workbench.models.permit.settings import load_settings
 
-
 pytestmark = pytest.mark.filterwarnings("ignore:Glyph")
 
 
@@ -195,6 +194,34 @@ def test_findings_are_dated_named_and_cited(tiny: tuple[PermitModel, Book]) -> N
     abstained = findings[findings["p_breach"].isna()]
     assert abstained["reason_en"].str.contains("Not evaluable").all()
     assert len(abstained) < 24 * len(book.enterprises) / 2, "reasons that hold for most enterprises are said once"
+
+
+class Altered:
+    """A catalog with one table changed."""
+
+    def __init__(self, catalog: object, **tables: pd.DataFrame) -> None:
+        self._catalog, self._tables = catalog, tables
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._catalog, name)
+
+    def table(self, entry: str, columns: list[str] | None = None) -> pd.DataFrame:
+        return self._tables[entry].copy() if entry in self._tables else self._catalog.table(entry, columns)  # type: ignore[attr-defined]
+
+
+def test_a_monitor_in_an_unknown_unit_is_named_and_the_rest_goes_on(tiny_catalog: Path) -> None:
+    catalog = open_catalog(tiny_catalog)
+    points, limits = catalog.table("points"), catalog.table("permit_limits")
+    key = set(zip(limits["outlet_id"], limits["factor"], strict=True))
+    first = next(i for i, k in zip(points.index, zip(points["outlet_id"], points["factor"], strict=True), strict=True) if k in key)
+    points.loc[first, "unit"] = "斤/亩"
+    model = PermitModel()
+    results = results_frame(model.features(Altered(catalog, points=points), catalog.period))  # type: ignore[arg-type]
+    mine = results[(results["outlet_id"] == points.loc[first, "outlet_id"]) & (results["factor"] == points.loc[first, "factor"])]
+    hourly = mine[mine["rule"].str.contains("ly_concentration")]
+    assert (hourly["ruling"] == "not evaluable").all()
+    assert hourly["reason_en"].str.contains("斤/亩").all()
+    assert (results["ruling"] == "compliant").any()
 
 
 @pytest.mark.real

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from workbench.contracts import CatalogView, Period
+from workbench.contracts import CatalogView, InsufficientData, ParameterError, Period
 from workbench.models.permit.accounting import Masses, hourly_mass, measured_mass, running_masses, to_unit
 from workbench.models.permit.dossier import Coefficient, Dossier, Power, Series
 from workbench.models.permit.hourly import Grid, HourMeans, hour_means, referenced
@@ -54,6 +54,7 @@ class Book:
     from_when: Mapping[str, pd.Timestamp]
     monitored: Mapping[str, tuple[Monitored, ...]] = field(default_factory=dict)
     power: Mapping[str, tuple[Power, ...]] = field(default_factory=dict)
+    unusable: Mapping[tuple[str, str], str] = field(default_factory=dict)
     zone_outage: np.ndarray | None = None
     coefficients: Mapping[str, Mapping[tuple[str, str], Coefficient]] = field(default_factory=dict)
 
@@ -94,6 +95,7 @@ class Book:
             flow_share=flow_share,
             power=self.power.get(e, ()),
             zone_outage=self.zone_outage,
+            unusable=self.unusable,
             accounting=self.settings.preparation["measured_mass"].numbers(),
             coefficients=self.coefficients.get(e, {}),
             caps=self.settings.caps_of(str(row["industry"])),
@@ -289,6 +291,7 @@ def _with_series(book: Book, catalog: CatalogView, points: pd.DataFrame, frames:
             wanted |= set(zip(frames[t]["outlet_id"], frames[t]["factor"], strict=True))
     at_outlets = {o for o, _ in wanted}
     monitored: dict[str, list[Monitored]] = {}
+    unusable: dict[tuple[str, str], str] = {}
     every: list[HourMeans] = []
     oxygen_ref = {o: float(v) for g in book.outlets.values() for o, v in zip(g["outlet_id"], g["o2_ref"], strict=True) if pd.notna(v)}
     for entry, system in (("obs_cems", "cems"), ("obs_wastewater", "wastewater"), ("obs_dust", "dust")):
@@ -299,7 +302,11 @@ def _with_series(book: Book, catalog: CatalogView, points: pd.DataFrame, frames:
         mine = mine[[k in wanted or k[1] in _FLOW or k[1] == _OXYGEN for k in keys]].drop_duplicates(["outlet_id", "factor"])
         if not len(mine):
             continue
-        hours = hour_means(catalog.cube(entry), mine["point_id"].tolist(), grid, cover_lowest=cover_lowest)
+        try:
+            hours = hour_means(catalog.cube(entry), mine["point_id"].tolist(), grid, cover_lowest=cover_lowest)
+        except InsufficientData as error:
+            unusable |= dict.fromkeys(zip(mine["outlet_id"], mine["factor"], strict=True), f"{entry}: {error.what}")
+            continue
         every.append(hours)
         at = {(o, f): k for k, (o, f) in enumerate(zip(mine["outlet_id"], mine["factor"], strict=True))}
         units, owner, ids = mine["unit"].fillna("").tolist(), mine["enterprise_id"].tolist(), mine["point_id"].tolist()
@@ -308,6 +315,12 @@ def _with_series(book: Book, catalog: CatalogView, points: pd.DataFrame, frames:
                 continue
             water = factor.startswith("w")
             flow = at.get((outlet, "w00000" if water else "a00000"), -1)
+            try:
+                scale = to_unit(units[k], "mg/L" if water else "mg/m³")
+                flow_scale = to_unit(units[flow], "m³/h") if flow >= 0 else 1.0
+            except ParameterError as error:
+                unusable[outlet, factor] = f"{ids[k]}: {error.what} ({error.got})"
+                continue
             monitored.setdefault(owner[k], []).append(
                 Monitored(
                     outlet,
@@ -315,16 +328,16 @@ def _with_series(book: Book, catalog: CatalogView, points: pd.DataFrame, frames:
                     ids[k],
                     hours,
                     k,
-                    to_unit(units[k], "mg/L" if water else "mg/m³"),
+                    scale,
                     at.get((outlet, _OXYGEN), -1),
                     flow,
-                    to_unit(units[flow], "m³/h") if flow >= 0 else 1.0,
+                    flow_scale,
                     oxygen_ref.get(outlet, float("nan")) if system == "cems" else float("nan"),
                 )
             )
     power = _power(book, catalog, points)
     zone = zone_outages(every, **settings.preparation["zone_outages"].numbers())
-    book = replace(book, monitored={e: tuple(m) for e, m in monitored.items()}, power=power, zone_outage=zone)
+    book = replace(book, monitored={e: tuple(m) for e, m in monitored.items()}, power=power, unusable=unusable, zone_outage=zone)
     return replace(book, coefficients=peer_coefficients(book, **settings.preparation["peer_coefficients"].numbers()))
 
 
@@ -334,7 +347,10 @@ def _power(book: Book, catalog: CatalogView, points: pd.DataFrame) -> dict[str, 
     mine = points[(points["system"] == "power") & points["role"].isin(("production", "treatment"))].sort_values("point_id", kind="stable")
     if not len(mine):
         return {}
-    hours = hour_means(catalog.cube("obs_power"), mine["point_id"].tolist(), book.grid, cover_lowest=0.0)
+    try:
+        hours = hour_means(catalog.cube("obs_power"), mine["point_id"].tolist(), book.grid, cover_lowest=0.0)
+    except InsufficientData:  # coarser than hourly: no running hours can be told from it
+        return {}
     state = meter_states(hours.mean, **book.settings.preparation["meter_states"].numbers())
     out: dict[str, list[Power]] = {}
     for k, (e, p, role) in enumerate(zip(mine["enterprise_id"], mine["point_id"], mine["role"], strict=True)):

@@ -88,6 +88,8 @@ class Dossier:
         Hourly concentration, and the running sums of its mass where the outlet has a flow meter.
     accounting : mapping of str to float
         Keyword numbers of :func:`~workbench.models.permit.accounting.measured_mass`.
+    unusable : mapping of (outlet_id, factor)
+        Why a monitor that is there cannot be used, such as an unknown unit.
     flow_share : mapping of outlet_id to float32 array, shape (hour,)
         Flow as a share of the outlet's own high flow.
     zone_outage : bool array or None
@@ -122,6 +124,7 @@ class Dossier:
     accounting: Mapping[str, float] = field(default_factory=dict)
     coefficients: Mapping[tuple[str, str], Coefficient] = field(default_factory=dict)
     caps: tuple[Cap, ...] = ()
+    unusable: Mapping[tuple[str, str], str] = field(default_factory=dict)
     as_of: Mapping[str, pd.Timestamp] = field(default_factory=dict)
     from_when: Mapping[str, pd.Timestamp] = field(default_factory=dict)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from workbench.contracts import Ruling
+from workbench.contracts import ParameterError, Ruling
+from workbench.models.permit.accounting import to_unit
 from workbench.models.permit.dossier import LAWFUL_KINDS, Dossier, Series
 from workbench.models.permit.hourly import runs
 from workbench.models.permit.results import RuleResult, log_excess, records
@@ -21,7 +23,9 @@ def hourly_concentration_over_permitted(d: Dossier, *, join_h: float, tolerance:
         s = d.series.get((row["outlet_id"], row["factor"]))
         facts = _facts(d, row, s)
         if s is None:
-            results += d.cannot(name, "没有该因子的自动监测数据", "no automatic data for this factor", **facts)
+            why = d.unusable.get((row["outlet_id"], row["factor"]))
+            zh, en = ("没有该因子的自动监测数据", "no automatic data for this factor") if why is None else ("监测数据不可用：" + why, why)
+            results += d.cannot(name, zh, en, **facts)
             continue
         marked = d.mark_hours(row["outlet_id"], LAWFUL_KINDS)
         verdict = hour_rulings(s.compared, marked, row["limit"])
@@ -56,7 +60,9 @@ def daily_concentration_over_permitted(d: Dossier, *, hours_needed: float, toler
         s = d.series.get((row["outlet_id"], row["factor"]))
         facts = _facts(d, row, s)
         if s is None:
-            results += d.cannot(name, "没有该因子的自动监测数据", "no automatic data for this factor", **facts)
+            why = d.unusable.get((row["outlet_id"], row["factor"]))
+            zh, en = ("没有该因子的自动监测数据", "no automatic data for this factor") if why is None else ("监测数据不可用：" + why, why)
+            results += d.cannot(name, zh, en, **facts)
             continue
         first, daily = daily_means(d, s, row["outlet_id"], int(hours_needed), by_flow=row["factor"].startswith("w"))
         if not np.isfinite(daily).any():
@@ -84,8 +90,6 @@ def daily_concentration_over_permitted(d: Dossier, *, hours_needed: float, toler
 
 def sample_over_permitted(d: Dossier, *, tolerance: float) -> list[RuleResult]:
     """A manual self-monitoring sample lies above the permitted concentration."""
-    from workbench.models.permit.accounting import to_unit
-
     name = "sample_over_permitted"
     if d.samples is None:
         return d.cannot(name, "目录中没有自行监测数据", "the catalog holds no self-monitoring", permit_field="permit_limits.limit")
@@ -97,7 +101,15 @@ def sample_over_permitted(d: Dossier, *, tolerance: float) -> list[RuleResult]:
         if not len(mine):
             results += d.cannot(name, "期内没有样品", "no sample in the period", **facts)
             continue
-        value = np.array([v * to_unit(u, facts["unit"]) for v, u in zip(mine["value"], mine["unit"].fillna(""), strict=True)])
+        scale = np.array([_scale(u, facts["unit"]) for u in mine["unit"].fillna("")])
+        if np.isnan(scale).any():
+            odd = sorted({str(u) for u, k in zip(mine["unit"], scale, strict=True) if np.isnan(k)})
+            zh, en = f"样品单位不明：{'、'.join(odd)}", f"unit of a sample is not one of concentration: {', '.join(odd)}"
+            results += d.cannot(name, zh, en, **facts)
+            mine, scale = mine[np.isfinite(scale)], scale[np.isfinite(scale)]
+            if not len(mine):
+                continue
+        value = mine["value"].to_numpy(float) * scale
         over = value > row["limit"]
         if not over.any():
             zh, en = f"{len(mine)}个样品均达标。", f"All {len(mine)} samples within the limit."
@@ -205,3 +217,11 @@ def _facts(d: Dossier, row: dict[str, Any], s: Series | None) -> dict[str, Any]:
 
 def _time(d: Dossier, hour: int) -> pd.Timestamp:
     return d.grid.start + pd.Timedelta(hours=hour)
+
+
+@cache
+def _scale(unit: str, target: str) -> float:
+    try:
+        return to_unit(unit, target)
+    except ParameterError:
+        return float("nan")
