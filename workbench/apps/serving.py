@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -105,8 +106,9 @@ def serve(
     options: dict[str, Any] = {}
     if file is not None:
         options |= {"auth_provider": provider(file), "cookie_secret": secrets.token_hex(32)}
+    port = port or _free_port(address)  # known beforehand: only pages of this very server may open its websocket
     hosts = {address, "localhost"} if address else {"localhost"}
-    allowed = sorted({f"{h}:{port}" for h in hosts} | set(origins)) if port else ["*"]
+    allowed = sorted({f"{h}:{port}" for h in hosts} | set(origins))
     folder = Path(reports)
     return pn.serve(
         lambda: app(folder, catalog=catalog),
@@ -120,3 +122,9 @@ def serve(
         websocket_origin=allowed,
         **options,
     )
+
+
+def _free_port(address: str) -> int:
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
+        probe.bind((address, 0))
+        return int(probe.getsockname()[1])

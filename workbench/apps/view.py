@@ -217,13 +217,13 @@ class DeskView:
         ids = d.explainable()
         if not ids:
             return _html(f'<p class="muted">{say("shap_none", d.lang)}</p>')
-        own = d.lead_findings().set_index("finding_id")
+        own = {f["finding_id"]: f for f in d.lead_findings().to_dict("records")}
         names = {}
         for i in ids:
             if i == d.lead_id:
                 names[say("explain_lead", d.lang)] = i
             else:
-                row = own.loc[i]
+                row = own[i]
                 span = markup.span_text(row["start"], row["end"])
                 names[say("explain_finding", d.lang, detector=detector_title(row["model"], row["detector"], d.lang), span=span, id=i)] = i
         choice = pmui.Select.from_param(d.param.explained, name="", options=names, size="small", sizing_mode="stretch_width")
