@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -37,8 +38,18 @@ def assemble(
     physical = Evidence(raw.enterprises, raw.hours, tuple(c for c in raw.channels if not (c.role and roles()[c.role].duty)))
     models = sorted(set(findings["model"]))
     spoken = physical.with_channels(*finding_channels(found, findings, physical))
-    ready = merge_graded(mask_spoken(spoken, models))
+    ready = shared_word(merge_graded(mask_spoken(spoken, models)))
     return raw, ready.with_channels(*context_channels(physical, enterprises))
+
+
+def shared_word(e: Evidence) -> Evidence:
+    """Return the evidence with channels of one role and source sharing one word.
+
+    Two models that read the same marks or the same limit say one thing twice: each gets its share of the weight.
+    """
+    keys = [(c.role, c.source) if c.role and c.llr is None else (c.name, "") for c in e.channels]
+    shared = [replace(c, support_hours=c.support_hours * keys.count(k)) for c, k in zip(e.channels, keys, strict=True)]
+    return Evidence(e.enterprises, e.hours, tuple(shared))
 
 
 def span_of(found: pd.DataFrame) -> pd.DatetimeIndex | None:

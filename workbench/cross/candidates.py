@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -40,6 +40,8 @@ class Candidate:
     core : int array
         Hours the words are about.
     pooled : Pooled or None
+    plug_in : float
+        Log-odds at the mean parameters, before averaging over draws.
     """
 
     episode: Episode
@@ -51,6 +53,7 @@ class Candidate:
     peak: int = -1
     core: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=int))
     pooled: Pooled | None = None
+    plug_in: float = float("nan")
 
 
 def from_episodes(eps: list[Episode], found: pd.DataFrame, fused: Fused, *, offsets: dict[str, float]) -> list[Candidate]:
@@ -116,21 +119,27 @@ def silent(fused: Fused, found: pd.DataFrame, quota: int) -> list[Candidate]:
 
 
 def with_uncertainty(candidates: list[Candidate], fused: Fused, draws: int, seed: int) -> list[Candidate]:
-    """Return the candidates with the spread of their log-odds over parameter draws."""
+    """Return the candidates with their posterior averaged, and their log-odds spread, over parameter draws.
+
+    What hangs on one parameter value is thereby worth less than what holds under all of them.
+    """
     at = [i for i, c in enumerate(candidates) if c.row >= 0]
     if not at or not draws:
         return candidates
     rng = np.random.default_rng(seed)
-    samples = np.empty((draws, len(at)))
+    samples = np.empty((draws + 1, len(at)))
+    samples[draws] = [candidates[i].logit for i in at]
     for d in range(draws):
         other = fuse(fused.evidence, drawn(fused.reliability, rng))
         p = np.array([other.posterior["violation"][candidates[i].row, candidates[i].peak] for i in at], dtype=float)
         p = np.clip(p, 1e-7, 1 - 1e-7)
         samples[d] = np.log(p / (1 - p))
-    spread = samples.std(0, ddof=1) if draws > 1 else np.full(len(at), 0.5)
+    mean = (1 / (1 + np.exp(-samples))).mean(0).clip(1e-7, 1 - 1e-7)
     out = list(candidates)
-    for i, sd in zip(at, spread, strict=True):
-        out[i] = Candidate(**{**candidates[i].__dict__, "sd": float(np.hypot(sd, 0.3))})
+    for k, i in enumerate(at):
+        logit = float(np.log(mean[k] / (1 - mean[k])))
+        spread = float(np.hypot(samples[:, k].std(ddof=1), 0.3))
+        out[i] = replace(candidates[i], logit=logit, sd=spread, plug_in=candidates[i].logit)
     return out
 
 

@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from workbench.cross.fusion import Fused
+from workbench.cross.scoring import WORD
 from workbench.cross.states import C_NAMES, C_WORDS, N_REGIMES, space
 
 
@@ -117,7 +118,7 @@ def innocent(fused: Fused, row: int, hours: np.ndarray, best: int) -> Innocent:
     for i, name in enumerate(C_NAMES):
         weight = np.where(i == s.C, calm, 0.0)
         weight = weight / weight.sum()
-        scores[name] = float(counts @ (np.log(np.maximum(product @ weight, 1e-300)) + spoken[:, 0]))
+        scores[name] = float(counts @ (np.log(np.maximum(product @ weight, 1e-300)) / WORD + spoken[:, 0]))
     context = max(scores, key=lambda n: (scores[n], n))
     factor = float(np.exp(np.clip(violating - scores[context], -50, 50)))
     zh, en = C_WORDS[context]

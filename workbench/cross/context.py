@@ -74,7 +74,7 @@ def _odd_monitors(e: Evidence) -> tuple[np.ndarray, np.ndarray]:
 def _shared(
     name: str, zh: str, en: str, hit: np.ndarray, has: np.ndarray, member_of: pd.Series, share: float, source: str, support: float
 ) -> Channel | None:
-    """Return 1 where, of the *other* members of the same group, at least ``share`` are hit in that hour."""
+    """Return 1 where the enterprise is hit and, of the *other* members of its group, at least ``share`` are hit too."""
     values = np.full(hit.shape, NOT_INSTALLED, dtype=np.int8)
     for member, rows in sorted(member_of.fillna("").reset_index(drop=True).groupby(member_of.fillna("").to_numpy()).indices.items()):
         if not member or len(rows) <= FEWEST:
@@ -82,6 +82,7 @@ def _shared(
         n_has, n_hit = has[rows].sum(0), (hit & has)[rows].sum(0)
         others = n_has[None, :] - has[rows]
         shared = (n_hit[None, :] - (hit & has)[rows]) >= share * np.maximum(others, 1)
+        shared &= (hit & has)[rows]
         values[rows] = np.where(others >= FEWEST, shared, NOT_INSTALLED)
     if not (values >= 0).any():
         return None

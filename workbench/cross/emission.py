@@ -50,7 +50,7 @@ def emission(c: Channel) -> Emission:
         rows = np.array([_over_levels(r.p, c.levels) for r in prior.rows])
         of_state = np.array([0] * N_STATES, dtype=np.int64)
         for i, r in reversed(list(enumerate(prior.rows))):
-            of_state[_holds(r, c.source)] = i
+            of_state[_holds(r, role.source)] = i
         worth = prior.worth
     return Emission(rows, of_state, _nuisance(c, rows), worth)
 

@@ -34,13 +34,19 @@ class Episode:
     rows: tuple[int, ...]
 
 
-def breaches(findings: pd.DataFrame) -> pd.DataFrame:
+def breaches(findings: pd.DataFrame, *, also_doubts: bool = False) -> pd.DataFrame:
     """Return the findings that claim a breach of a named enterprise and kind, sorted, with ``p`` in (0, 1) filled.
 
-    Abstentions and compliant rows say nothing here: not evaluated never counts as compliant, nor as a breach.
+    Abstentions say nothing here: not evaluated never counts as compliant, nor as a breach.
+
+    Parameters
+    ----------
+    also_doubts : bool
+        True adds what a model weighed, gave a probability, and did not raise: evidence, but no alert.
     """
+    doubts = (findings["verdict"] == Verdict.COMPLIANT) & findings["p_breach"].notna() if also_doubts else False
     keep = (
-        (findings["verdict"] == Verdict.BREACH)
+        ((findings["verdict"] == Verdict.BREACH) | doubts)
         & findings["enterprise_id"].fillna("").ne("")
         & findings["kind"].fillna("").ne("")
         & (findings["start"].notna() & findings["end"].notna())

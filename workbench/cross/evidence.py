@@ -10,7 +10,12 @@ import pandas as pd
 import xarray as xr
 
 from workbench.contracts import NOT_INSTALLED, ContractBreach, check_evidence
-from workbench.cross.roles import roles
+from workbench.cross.roles import Alias, aliases, roles
+
+ONE_WORD = 24.0
+"""Hours that one word holds at least: an hour's evidence is combined at full strength within the hour, and then counts
+one twenty-fourth, since sources repeat themselves within a day; a channel with longer support counts less again."""
+LONGEST_WORD = 720.0
 
 
 @dataclass(frozen=True)
@@ -121,6 +126,10 @@ def _placed(name: str, array: xr.DataArray, ids: np.ndarray, grid: pd.DatetimeIn
     role = str(a.get("role", ""))
     known = roles().get(role)
     alert = [str(x) for x in a["alert_levels"]]
+    alias = aliases().get(name)
+    if known is None and alias is not None and set(levels) <= set(alias.levels):
+        role, known = alias.role, roles()[alias.role]
+        values, levels, alert = _renamed(values, levels, alert, alias)
     return Channel(
         name=name,
         values=values,
@@ -129,17 +138,23 @@ def _placed(name: str, array: xr.DataArray, ids: np.ndarray, grid: pd.DatetimeIn
         source=str(a["source"]),
         group=str(a["group"]),
         alert=tuple(levels.index(x) for x in alert),
-        support_hours=max(float(a.get("support_hours", 1) or 1), persistence(values)),
+        support_hours=max(float(a.get("support_hours", 1) or 1), persistence(values), ONE_WORD),
         label_zh=str(a["label_zh"]),
         label_en=str(a["label_en"]),
     )
 
 
+def _renamed(values: np.ndarray, levels: tuple[str, ...], alert: list[str], alias: Alias) -> tuple[np.ndarray, tuple[str, ...], list[str]]:
+    """Return values, levels and alert levels in the words of the role; levels that say nothing become -1."""
+    new = tuple(x for x in roles()[alias.role].levels if x in set(alias.levels.values()))
+    table = np.array([new.index(alias.levels[x]) if alias.levels[x] else NOT_INSTALLED for x in levels] + [NOT_INSTALLED], dtype=np.int8)
+    return table[values], new, sorted({alias.levels[x] for x in alert if alias.levels[x]})
+
+
 def persistence(values: np.ndarray) -> float:
     """Return the mean length, in hours, of a run of one value other than the commonest.
 
-    What a channel repeats hour after hour is one word, not many: its evidence is divided by this length (24 at most
-    times 7, so that a channel that never changes still says something).
+    What a channel repeats hour after hour is one word, not many: its evidence is divided by this length.
     """
     seen = values[values >= 0]
     if not seen.size:
@@ -151,7 +166,7 @@ def persistence(values: np.ndarray) -> float:
         return 24.0
     starts = odd.copy()
     starts[:, 1:] &= ~(odd[:, :-1] & (values[:, 1:] == values[:, :-1]))
-    return float(np.clip(total / max(1, int(starts.sum())), 1.0, 168.0))
+    return float(np.clip(total / max(1, int(starts.sum())), 1.0, LONGEST_WORD))
 
 
 def coverage_report(e: Evidence) -> pd.DataFrame:

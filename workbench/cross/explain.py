@@ -66,7 +66,7 @@ def local_logits(fused: Fused, row: int, peak: int, sets: Sequence[Sequence[int]
         counter = PatternCounter(rows.shape[1])
         inverse = counter.add(stacked).reshape(len(sets), len(rows))
         f = factors(fused.evidence.channels, counter.rows, fused.reliability.emissions)
-        like = regime_log_like(f.state, f.state_codes, f.regime, f.regime_codes, fused.reliability.regime.state_given_regime)
+        like = regime_log_like(f, fused.reliability.regime.state_given_regime)
         pattern = inverse[:, index].astype(np.int32)
     prior = np.repeat(fused.prior(row)[None], len(pattern), axis=0)
     wanted = masks()[quantity : quantity + 1]

@@ -1,4 +1,4 @@
-"""Findings as hourly channels: a calibrated probability is evidence too, and counts once, however long its span."""
+"""Findings as hourly channels: a believed probability is evidence too, and counts once, however long its span."""
 
 from __future__ import annotations
 
@@ -30,22 +30,15 @@ def levels() -> tuple[str, ...]:
     return ("silent", *(f"p {x}, {h:g} h" for x in p for h in HOURS))
 
 
-def believed(p: np.ndarray) -> np.ndarray:
-    """Return the log-odds at which a model's calibrated probability is taken: shrunk towards the base of alerts."""
-    f = priors().findings
-    base = np.log(f["base"] / (1 - f["base"]))
-    return np.asarray(base + f["slope"] * (np.log(p / (1 - p)) - base))
-
-
 def table(kind: Kind) -> np.ndarray:
     """Return the log Bayes factors per hour of every level, shape (level, regime).
 
-    A finding standing alone moves its mechanism from the prior share to the believed probability over its span;
+    A finding standing alone moves its mechanism from the prior share to its believed probability over its span;
     silence of a model that could have spoken moves it down a little.
     """
     mids = np.array([0.5 * (a + b) for a, b in pairwise(P_EDGES)])
     share = priors().spell(SPELL[kind]).share
-    gain = believed(mids) - np.log(share / (1 - share))
+    gain = np.log(mids / (1 - mids)) - np.log(share / (1 - share))
     per_hour = np.concatenate([[-priors().findings["silence"] / 168.0], *[[g / h for h in HOURS] for g in gain]])
     at_work = space().z_mechanism(kind.value)
     return np.where(at_work[None, :], per_hour[:, None], 0.0)
@@ -73,7 +66,7 @@ def finding_channels(found: pd.DataFrame, findings: pd.DataFrame, e: Evidence) -
         reach = np.zeros(n, dtype=bool)
         reach[covered] = True
         for c in e.channels:
-            if c.name.startswith(f"{model}_"):
+            if owner_of(c.name, [model]):
                 reach |= (c.values >= 0).any(1)
         for kind in (Kind(k) for k in MECHANISMS):
             g = found[(found["model"] == model) & (found["kind"] == kind) & (found["outcome"].fillna("") != Outcome.FAULT)]
@@ -133,8 +126,14 @@ def _paint(values: np.ndarray, g: pd.DataFrame, row_of: dict[str, int], hours: p
         voices[raised] -= 1
 
 
+def owner_of(channel: str, models: list[str]) -> str:
+    """Return the model whose channel this is, by its name's beginning (``monitor_flow`` belongs to ``monitoring``); or empty."""
+    fits = [m for m in models if channel.startswith(f"{m}_") or m.startswith(channel.split("_", 1)[0])]
+    return max(fits, key=lambda m: (channel.startswith(f"{m}_"), len(m), m), default="")
+
+
 def mask_spoken(e: Evidence, models: list[str]) -> Evidence:
-    """Return ``e`` with alert levels set to -1 where a finding of the same model already speaks for them.
+    """Return ``e`` with alert and suspect levels set to -1 where a finding of the same model already speaks for them.
 
     The finding carries the model's own calibration; counting the detector's level as well would count it twice.
     """
@@ -145,9 +144,10 @@ def mask_spoken(e: Evidence, models: list[str]) -> Evidence:
             spoken[model] = spoken.get(model, np.zeros(e.shape, dtype=bool)) | (c.values > 0)
     out = []
     for c in e.channels:
-        owner = next((m for m in sorted(models, key=len, reverse=True) if c.name.startswith(f"{m}_")), None)
-        if c.llr is None and owner in spoken and c.alert:
-            values = np.where(spoken[owner] & np.isin(c.values, c.alert), NOT_INSTALLED, c.values).astype(np.int8)
+        owner = owner_of(c.name, models) if c.llr is None else ""
+        said = [i for i, x in enumerate(c.levels) if i in c.alert or x in ("suspect", "strong")]
+        if c.llr is None and owner in spoken and said:
+            values = np.where(spoken[owner] & np.isin(c.values, said), NOT_INSTALLED, c.values).astype(np.int8)
             c = Channel(**{**c.__dict__, "values": values})
         out.append(c)
     return Evidence(e.enterprises, e.hours, tuple(out))

@@ -92,7 +92,7 @@ def fuse(e: Evidence, reliability: Reliability) -> Fused:
     """
     counter, index = collect(e)
     f = factors(e.channels, counter.rows, reliability.emissions)
-    log_like = regime_log_like(f.state, f.state_codes, f.regime, f.regime_codes, reliability.regime.state_given_regime)
+    log_like = regime_log_like(f, reliability.regime.state_given_regime)
     prior = np.array([reliability.regime.shifted(float(x)) for x in reliability.offsets]).reshape(e.shape[0], N_REGIMES)
     if index.size:
         probability = smooth(index, log_like, prior, reliability.regime.hazard, masks())
@@ -107,9 +107,7 @@ def without_findings(fused: Fused) -> np.ndarray:
     The ranking inside the silent pool: what would be thought had every single model stayed silent.
     """
     r = fused.reliability
-    f = fused.factors
-    none = np.zeros((len(fused.patterns), 0), dtype=np.int32)
-    log_like = regime_log_like(f.state, f.state_codes, f.regime, none, r.regime.state_given_regime)
+    log_like = regime_log_like(fused.factors, r.regime.state_given_regime, with_findings=False)
     prior = np.array([r.regime.shifted(float(x)) for x in r.offsets])
     return np.asarray(smooth(fused.index, log_like, prior, r.regime.hazard, masks()[:1])[0])
 

@@ -16,6 +16,7 @@ from workbench.cross.candidates import Candidate, from_episodes, silent, with_un
 from workbench.cross.conflicts import detect_conflicts
 from workbench.cross.episodes import breaches, episodes
 from workbench.cross.fusion import Fused, expert, fuse
+from workbench.cross.reliability import FindingReliability, fit_reliability
 from workbench.cross.words import attributions, lead_row
 
 DEFAULT_BUDGETS = {"main": 70, "silent": 20}
@@ -66,10 +67,18 @@ def build_leads(
     """
     asked = quota(budgets)
     found = breaches(findings)
-    _, ready = assemble(findings, found, evidence, enterprises)
+    weighed = breaches(findings, also_doubts=True)
+    trust = fit_reliability(found, inspections)
+    found, weighed = believed(found, trust), believed(weighed, trust)
+    _, ready = assemble(findings, weighed, evidence, enterprises)
     offsets = past_offsets(inspections, ready.enterprises)
     fused = fuse(ready, expert(ready, offsets))
     return leads_of(fused, found, inspections, enterprises, asked, seed=seed, draws=draws)
+
+
+def believed(found: pd.DataFrame, trust: FindingReliability) -> pd.DataFrame:
+    """Return findings with ``p`` as far as it is believed (see :mod:`workbench.cross.reliability`)."""
+    return found.assign(p=np.clip(trust.believed(found), 0.005, 0.98)) if len(found) else found
 
 
 def leads_of(

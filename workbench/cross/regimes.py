@@ -81,10 +81,11 @@ def state_given_regime(p: Priors | None = None) -> np.ndarray:
     return out
 
 
-@nb.njit(cache=True, fastmath=False, parallel=True)
-def smooth(
-    pattern: np.ndarray, log_like: np.ndarray, prior: np.ndarray, hazard: np.ndarray, masks: np.ndarray
-) -> np.ndarray:  # pragma: no cover - compiled
+SERIAL_BELOW = 60_000
+"""Enterprise-hours under which one thread is quicker than waking the others."""
+
+
+def smooth(pattern: np.ndarray, log_like: np.ndarray, prior: np.ndarray, hazard: np.ndarray, masks: np.ndarray) -> np.ndarray:
     """Forward-backward over the hours of every enterprise.
 
     Parameters
@@ -102,51 +103,74 @@ def smooth(
     float32 array, shape (mask, enterprise, hour)
         Posterior probability of each mask of regimes, given all hours of the enterprise.
     """
-    n, hours = pattern.shape
-    out = np.empty((masks.shape[0], n, hours), dtype=np.float32)
-    R = prior.shape[1]
-    for i in nb.prange(n):
-        redraw = prior[i] * hazard
-        redraw = redraw / redraw.sum()
-        alpha = np.empty((hours, R))
-        like = np.empty((hours, R))
-        a = prior[i].copy()
-        for h in range(hours):
-            row = pattern[i, h]
-            top = -1e300
-            for z in range(R):
-                top = max(top, log_like[row, z])
-            total = 0.0
-            for z in range(R):
-                like[h, z] = np.exp(log_like[row, z] - top)
-                a[z] *= like[h, z]
-                total += a[z]
-            leaving = 0.0
-            for z in range(R):
-                a[z] /= total
-                alpha[h, z] = a[z]
-                leaving += hazard[z] * a[z]
-            for z in range(R):
-                a[z] = (1 - hazard[z]) * a[z] + redraw[z] * leaving
-        b = np.ones(R)
-        for h in range(hours - 1, -1, -1):
-            total = 0.0
-            for z in range(R):
-                total += alpha[h, z] * b[z]
-            for m in range(masks.shape[0]):
-                inside = 0.0
-                for z in range(R):
-                    if masks[m, z]:
-                        inside += alpha[h, z] * b[z]
-                out[m, i, h] = inside / total
-            mixed = 0.0
-            largest = 0.0
-            for z in range(R):
-                b[z] *= like[h, z]
-                mixed += redraw[z] * b[z]
-            for z in range(R):
-                b[z] = (1 - hazard[z]) * b[z] + hazard[z] * mixed
-                largest = max(largest, b[z])
-            for z in range(R):
-                b[z] /= largest
+    out = np.empty((masks.shape[0], *pattern.shape), dtype=np.float32)
+    run = _smooth_serial if pattern.size < SERIAL_BELOW else _smooth_parallel
+    run(np.ascontiguousarray(pattern, dtype=np.int32), log_like, prior, hazard, masks, out)
     return out
+
+
+@nb.njit(cache=True)
+def _smooth_serial(
+    pattern: np.ndarray, log_like: np.ndarray, prior: np.ndarray, hazard: np.ndarray, masks: np.ndarray, out: np.ndarray
+) -> None:  # pragma: no cover - compiled
+    for i in range(pattern.shape[0]):
+        _smooth_one(pattern[i], log_like, prior[i], hazard, masks, out, i)
+
+
+@nb.njit(cache=True, parallel=True)
+def _smooth_parallel(
+    pattern: np.ndarray, log_like: np.ndarray, prior: np.ndarray, hazard: np.ndarray, masks: np.ndarray, out: np.ndarray
+) -> None:  # pragma: no cover - compiled
+    for i in nb.prange(pattern.shape[0]):
+        _smooth_one(pattern[i], log_like, prior[i], hazard, masks, out, i)
+
+
+@nb.njit(cache=True)
+def _smooth_one(
+    pattern: np.ndarray, log_like: np.ndarray, prior: np.ndarray, hazard: np.ndarray, masks: np.ndarray, out: np.ndarray, i: int
+) -> None:  # pragma: no cover - compiled
+    hours = pattern.shape[0]
+    R = prior.shape[0]
+    redraw = prior * hazard
+    redraw = redraw / redraw.sum()
+    alpha = np.empty((hours, R))
+    like = np.empty((hours, R))
+    a = prior.copy()
+    for h in range(hours):
+        row = pattern[h]
+        top = -1e300
+        for z in range(R):
+            top = max(top, log_like[row, z])
+        total = 0.0
+        for z in range(R):
+            like[h, z] = np.exp(log_like[row, z] - top)
+            a[z] *= like[h, z]
+            total += a[z]
+        leaving = 0.0
+        for z in range(R):
+            a[z] /= total
+            alpha[h, z] = a[z]
+            leaving += hazard[z] * a[z]
+        for z in range(R):
+            a[z] = (1 - hazard[z]) * a[z] + redraw[z] * leaving
+    b = np.ones(R)
+    for h in range(hours - 1, -1, -1):
+        total = 0.0
+        for z in range(R):
+            total += alpha[h, z] * b[z]
+        for m in range(masks.shape[0]):
+            inside = 0.0
+            for z in range(R):
+                if masks[m, z]:
+                    inside += alpha[h, z] * b[z]
+            out[m, i, h] = inside / total
+        mixed = 0.0
+        largest = 0.0
+        for z in range(R):
+            b[z] *= like[h, z]
+            mixed += redraw[z] * b[z]
+        for z in range(R):
+            b[z] = (1 - hazard[z]) * b[z] + hazard[z] * mixed
+            largest = max(largest, b[z])
+        for z in range(R):
+            b[z] /= largest

@@ -33,6 +33,15 @@ class Role(BaseModel):
         return self
 
 
+class Alias(BaseModel):
+    """What a channel without a role says, in the vocabulary of a role; an empty level says nothing."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    role: str
+    levels: dict[str, str]
+
+
 class Row(BaseModel):
     """Distribution over levels where the conditions on the state hold."""
 
@@ -121,3 +130,10 @@ def roles() -> dict[str, Role]:
 def priors() -> Priors:
     """Return the expert priors."""
     return Priors.model_validate(yaml.safe_load(files("workbench.cross").joinpath("priors.yml").read_text(encoding="utf-8")))
+
+
+@cache
+def aliases() -> dict[str, Alias]:
+    """Return, by channel name, what channels without a role of their own say."""
+    raw = yaml.safe_load(files("workbench.cross").joinpath("aliases.yml").read_text(encoding="utf-8"))
+    return {name: Alias.model_validate(row) for name, row in raw["aliases"].items()}

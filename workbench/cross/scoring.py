@@ -2,8 +2,10 @@
 
 Channels of one detector group share a nuisance: with probability ρ the group's raw data are out of order and its
 channels speak from the nuisance distribution whatever the state. A group is therefore one factor,
-``[(1-ρ)·∏ θ_k + ρ·∏ ν_k]`` to the power ``1 / support_hours``: repeated words of one value count once. Factors are
-looked up by the group's own sub-pattern, so that scoring a window is one product per group and state.
+``[(1-ρ)·∏ θ_k + ρ·∏ ν_k]``, to the power ``24 / support_hours`` where one value rests on more than a day. Factors are
+looked up by the group's own sub-pattern, so that scoring a window is one product per group and state. The hour's
+likelihood of a regime, summed over operation and context, then counts one twenty-fourth: what is repeated within a day
+is one word, while contradictions *within* an hour keep their full strength.
 """
 
 from __future__ import annotations
@@ -15,12 +17,13 @@ import numba as nb
 import numpy as np
 
 from workbench.cross.emission import Emission, emission
-from workbench.cross.evidence import Channel, Evidence
+from workbench.cross.evidence import ONE_WORD, Channel, Evidence
 from workbench.cross.patterns import PatternCounter
 from workbench.cross.regimes import RegimePrior
 from workbench.cross.roles import priors
 from workbench.cross.states import N_C, N_M, N_REGIMES, N_STATES
 
+WORD = ONE_WORD
 BLOCK = N_STATES // 8
 """States that share the three honesty bits."""
 
@@ -116,46 +119,67 @@ def _group_factor(g: Group, rows: np.ndarray, parts: Sequence[Emission | None], 
         seen = rows[:, j] >= 0
         plain[seen] += part.log_table()[rows[seen, j]]
         odd[seen, 0] += np.log(part.nuisance)[rows[seen, j]]
-    log = np.logaddexp(np.log1p(-rho) + plain, np.log(rho) + odd) / g.support_hours
+    log = np.logaddexp(np.log1p(-rho) + plain, np.log(rho) + odd) * (ONE_WORD / g.support_hours)
     empty = (rows < 0).all(1)
     log[empty] = 0.0
     return np.asarray(np.exp(log - log.max(1, keepdims=True)))
 
 
-@nb.njit(cache=True, parallel=True)
-def regime_log_like(
-    state: np.ndarray, state_codes: np.ndarray, regime: np.ndarray, regime_codes: np.ndarray, weights: np.ndarray
-) -> np.ndarray:  # pragma: no cover - compiled
-    """Log likelihood of every pattern in every regime.
+SERIAL_BELOW = 3_000
+"""Patterns under which one thread is quicker than waking the others."""
+
+
+def regime_log_like(f: Factors, weights: np.ndarray, *, with_findings: bool = True) -> np.ndarray:
+    """Return the log likelihood of every pattern in every regime, shape (pattern, 32).
 
     Parameters
     ----------
-    state, state_codes, regime, regime_codes
-        As in :class:`Factors`.
+    f : Factors
     weights : float array, shape (32, 384)
         P(state | regime).
-
-    Returns
-    -------
-    float array, shape (pattern, 32)
+    with_findings : bool
+        False leaves the finding channels out.
     """
-    n = state_codes.shape[0]
-    block = state.shape[1] // 8
-    out = np.empty((n, weights.shape[0]))
-    for i in nb.prange(n):
-        acc = state[state_codes[i, 0]].copy() if state_codes.shape[1] else np.ones(state.shape[1])
-        for g in range(1, state_codes.shape[1]):
-            acc *= state[state_codes[i, g]]
-        for z in range(weights.shape[0]):
-            a = (z >> 2) * block
-            total = 0.0
-            for s in range(a, a + block):
-                total += acc[s] * weights[z, s]
-            value = np.log(max(total, 1e-300))
-            for g in range(regime_codes.shape[1]):
-                value += regime[regime_codes[i, g], z]
-            out[i, z] = value
+    codes = f.regime_codes if with_findings else np.zeros((len(f.regime_codes), 0), dtype=np.int32)
+    out = np.empty((len(codes), weights.shape[0]))
+    run = _log_like_serial if len(codes) < SERIAL_BELOW else _log_like_parallel
+    run(f.state, f.state_codes, f.regime, codes, weights, out)
     return out
+
+
+@nb.njit(cache=True)
+def _log_like_serial(
+    state: np.ndarray, state_codes: np.ndarray, regime: np.ndarray, regime_codes: np.ndarray, weights: np.ndarray, out: np.ndarray
+) -> None:  # pragma: no cover - compiled
+    for i in range(out.shape[0]):
+        _log_like_one(i, state, state_codes, regime, regime_codes, weights, out)
+
+
+@nb.njit(cache=True, parallel=True)
+def _log_like_parallel(
+    state: np.ndarray, state_codes: np.ndarray, regime: np.ndarray, regime_codes: np.ndarray, weights: np.ndarray, out: np.ndarray
+) -> None:  # pragma: no cover - compiled
+    for i in nb.prange(out.shape[0]):
+        _log_like_one(i, state, state_codes, regime, regime_codes, weights, out)
+
+
+@nb.njit(cache=True)
+def _log_like_one(
+    i: int, state: np.ndarray, state_codes: np.ndarray, regime: np.ndarray, regime_codes: np.ndarray, weights: np.ndarray, out: np.ndarray
+) -> None:  # pragma: no cover - compiled
+    block = state.shape[1] // 8
+    acc = np.ones(state.shape[1])
+    for g in range(state_codes.shape[1]):
+        acc *= state[state_codes[i, g]]
+    for z in range(weights.shape[0]):
+        a = (z >> 2) * block
+        total = 0.0
+        for s in range(a, a + block):
+            total += acc[s] * weights[z, s]
+        value = np.log(max(total, 1e-300)) / WORD
+        for g in range(regime_codes.shape[1]):
+            value += regime[regime_codes[i, g], z]
+        out[i, z] = value
 
 
 @nb.njit(cache=True, parallel=True)

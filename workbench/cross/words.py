@@ -115,8 +115,11 @@ def attributions(c: Candidate, fused: Fused, found: pd.DataFrame, calibration: C
         return parts, "", ""
     x: Explanation = explain(fused, c.row, c.peak)
     base = float(calibration(x.base))
-    score = float(calibration(x.total))
     rows, said = [], []
+    shrunk = calibration.slope * (c.logit - x.total)
+    if abs(shrunk) > 1e-9:
+        zh, en = "参数不确定性", "uncertainty of the parameters"
+        rows.append(_part(ident, "parameter_uncertainty", zh, en, c.sd, shrunk, base, score))
     for members, value in zip(x.players, x.values, strict=True):
         channels = [fused.evidence.channels[k] for k in members]
         shown = int(channels[0].values[c.row, c.peak])
