@@ -143,7 +143,7 @@ def _kernel_manager(log: Path) -> Any:
         def _encrypted(self) -> str:
             return "auto" if zmq.has("curve") else "disabled"
 
-        async def start_kernel(self, **kw: Any) -> Any:
+        async def start_kernel(self, **kw: Any) -> Any:  # type: ignore[override]  # as in AsyncKernelManager itself
             with log.open("ab") as stream:
                 return await super().start_kernel(**{**kw, "stdout": stream, "stderr": stream})
 
