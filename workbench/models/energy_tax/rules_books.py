@@ -257,11 +257,15 @@ def pooled_intensity(months: pd.DataFrame) -> tuple[pd.DataFrame, float]:
     Returns
     -------
     DataFrame
-        With ``expected`` and ``sd`` (log); rows of an enterprise with one month lean on its industry alone.
+        ``log_intensity`` less the month's common effect, with ``expected`` and ``sd`` (log); an enterprise with one
+        month leans on its industry alone.
     float
         Scatter between months of an enterprise, pooled over all, log (at least 0.05).
     """
     out = months.copy()
+    own_middle = out.groupby("enterprise_id")["log_intensity"].transform("median")
+    common = (out["log_intensity"] - own_middle).groupby(out["month"]).transform("median")  # a holiday moves everybody
+    out["log_intensity"] = out["log_intensity"] - common
     within = out.groupby("enterprise_id")["log_intensity"].transform("median")
     several = out.groupby("enterprise_id")["log_intensity"].transform("size") > 1
     away = np.abs(out["log_intensity"] - within)[several]

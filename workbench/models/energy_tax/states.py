@@ -77,11 +77,12 @@ def _histogram(x: NDArray[np.float32], low: float, width: float, bins: int) -> N
 
 
 @nb.njit(cache=True, nogil=True)
-def _em(centre: NDArray[np.float64], weight: NDArray[np.float64], mean: NDArray[np.float64], floor: float, rounds: int):  # type: ignore[no-untyped-def]
+def _em(  # type: ignore[no-untyped-def]
+    centre: NDArray[np.float64], weight: NDArray[np.float64], mean: NDArray[np.float64], sd: NDArray[np.float64], floor: float, rounds: int
+):
     """Fit a Gaussian mixture to a weighted histogram; return weights, means, sds and the log-likelihood per value."""
     k = len(mean)
-    share, sd = np.full(k, 1.0 / k), np.full(k, 0.25)
-    mean = mean.copy()
+    share, mean, sd = np.full(k, 1.0 / k), mean.copy(), sd.copy()
     resp, total = np.zeros((k, len(centre))), weight.sum()
     loglik = 0.0
     for _ in range(rounds):
@@ -198,10 +199,9 @@ def _mixture(
     cumulative = np.cumsum(weight) / weight.sum()
     best: tuple[float, NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]] | None = None
     effective = weight.sum() / 50.0  # neighbouring readings repeat one another; a plain n would always ask for more components
-    for starts in ((0.05, 0.9), (0.05, 0.5, 0.95), (0.3, 0.6, 0.9)):
-        start = centre[np.searchsorted(cumulative, starts)] + 1e-3 * np.arange(len(starts))
-        share, mean, sd, loglik = _em(centre, weight, start, 1.5 * (centre[1] - centre[0]), 300)
-        bic = -2 * loglik * effective + (3 * len(starts) - 1) * np.log(max(effective, 2.0))
+    for start, spread in _starts(centre, weight, cumulative):
+        share, mean, sd, loglik = _em(centre, weight, start, spread, 1.5 * (centre[1] - centre[0]), 300)
+        bic = -2 * loglik * effective + (3 * len(start) - 1) * np.log(max(effective, 2.0))
         keep = share > 0.002
         if best is None or bic < best[0]:
             order = np.argsort(mean[keep])
@@ -209,6 +209,41 @@ def _mixture(
     if best is None:  # cannot happen: the loop above runs
         raise RuntimeError("no mixture was fitted")
     return best[1], best[2], best[3]
+
+
+def _starts(
+    centre: NDArray[np.float64], weight: NDArray[np.float64], cumulative: NDArray[np.float64]
+) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Return means and sds to start from: quantiles, and the two sides of the best cut (Otsu), the upper one cut again."""
+    starts = []
+    for q in ((0.05, 0.9), (0.05, 0.5, 0.95), (0.3, 0.6, 0.9)):
+        mean = centre[np.searchsorted(cumulative, q).clip(0, len(centre) - 1)] + 1e-3 * np.arange(len(q))
+        starts.append((mean, np.full(len(q), 0.25)))
+    cut = _otsu(centre, weight)
+    low, high = _moments(centre[:cut], weight[:cut]), _moments(centre[cut:], weight[cut:])
+    starts.append((np.array([low[0], high[0]]), np.array([low[1], high[1]])))
+    again = cut + _otsu(centre[cut:], weight[cut:])
+    if cut < again < len(centre) and weight[again:].sum() > 0:
+        middle, top = _moments(centre[cut:again], weight[cut:again]), _moments(centre[again:], weight[again:])
+        starts.append((np.array([low[0], middle[0], top[0]]), np.array([low[1], middle[1], top[1]])))
+    return starts
+
+
+def _otsu(centre: NDArray[np.float64], weight: NDArray[np.float64]) -> int:
+    """Return the bin at which two classes differ most, at least one bin from either end."""
+    w, m = np.cumsum(weight), np.cumsum(weight * centre)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        between = w * (w[-1] - w) * (m / w - (m[-1] - m) / (w[-1] - w)) ** 2
+    between = np.where(np.isfinite(between), between, -1.0)
+    return int(np.clip(np.argmax(between) + 1, 1, max(len(centre) - 1, 1)))
+
+
+def _moments(centre: NDArray[np.float64], weight: NDArray[np.float64]) -> tuple[float, float]:
+    total = weight.sum()
+    if not total > 0:
+        return float(centre[0]), 0.1
+    mean = float((weight * centre).sum() / total)
+    return mean, max(0.03, float(np.sqrt((weight * (centre - mean) ** 2).sum() / total)))
 
 
 def _band(share: NDArray[np.float64], mean: NDArray[np.float64], sd: NDArray[np.float64], a: int) -> tuple[float, float]:

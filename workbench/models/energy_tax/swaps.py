@@ -76,6 +76,8 @@ def find_swap(
     if spread > scatter_log:
         return None
     step = float(np.median(after[: 3 * w]) - np.median(before[-3 * w :]))
+    if abs(step) < np.log(ratio_min):
+        return None
     day = int(running[cut])
     floor = max(3 * resolution, 1e-6)
     rest = [low[a:b] for a, b in ((max(0, day - 60), day), (day, day + 60))]
