@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from workbench.contracts import CatalogView, InsufficientData, ParameterError, Period
-from workbench.models.permit.accounting import Masses, hourly_mass, measured_mass, running_masses, to_unit
+from workbench.models.permit.accounting import Masses, hourly_mass, running_masses, to_unit
 from workbench.models.permit.dossier import Coefficient, Dossier, Power, Series
 from workbench.models.permit.hourly import Grid, HourMeans, hour_means, referenced
 from workbench.models.permit.results import records
@@ -154,17 +154,23 @@ def peer_coefficients(book: Book, *, peers_lowest: float, sigma_lowest: float) -
     industry = dict(zip(book.enterprises["enterprise_id"], book.enterprises["industry"], strict=True))
     accounting = book.settings.preparation["measured_mass"].numbers()
     seen: dict[tuple[str, str], list[tuple[str, str, float]]] = {}
-    marks = book.tables.get("marks") or {}
     for e, monitored in sorted(book.monitored.items()):
         frame = groups.get(e) if groups is not None else None
         made = float(frame.loc[(frame["field"] == "output_t"), "value"].sum()) if frame is not None else 0.0
         if made <= 0:
             continue
-        _, masses, _ = series_of(monitored, marks.get(e), book.grid, book.settings)
-        for (outlet, factor), m in sorted(masses.items()):
-            total = float(measured_mass(m, np.array([0]), np.array([book.grid.n]), **accounting)[0][0])
-            if np.isfinite(total) and total > 0:
-                seen.setdefault((industry[e], factor), []).append((e, outlet, float(np.log(1000.0 * total / made))))
+        for m in monitored:
+            if m.flow < 0:
+                continue
+            c, q = m.hours.mean[m.row], m.hours.mean[m.flow]
+            known = np.isfinite(c) & np.isfinite(q)
+            if known.mean() < accounting["valid_share"]:
+                continue
+            total = float(
+                hourly_mass(c[known] * np.float32(m.scale), q[known] * np.float32(m.flow_scale), water=m.factor.startswith("w")).sum()
+            )
+            if total > 0:
+                seen.setdefault((industry[e], m.factor), []).append((e, m.outlet_id, float(np.log(1000.0 * total / known.mean() / made))))
     out: dict[str, dict[tuple[str, str], Coefficient]] = {}
     items = book.tables.get("execution_report_items") or {}
     for e, frame in sorted(items.items()):

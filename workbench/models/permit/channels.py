@@ -13,6 +13,7 @@ from workbench.models.permit.results import RuleResult
 from workbench.models.permit.rules.concentration import daily_means
 
 NEAR = 0.9
+HOUR_NS = 3_600_000_000_000
 CHANNELS: dict[str, dict[str, Any]] = {
     "permit_monitor_limit": {
         "role": "monitor_limit",
@@ -121,15 +122,16 @@ def channel_values(d: Dossier, results: list[RuleResult]) -> dict[str, np.ndarra
     integrity = out["permit_report_integrity"]
     duty = out["permit_duty"]
     for r in results:
-        lo, hi = _span(d, r)
-        if r.rule in _INTEGRITY and r.ruling is not Ruling.NOT_EVALUABLE:
+        if r.ruling is Ruling.NOT_EVALUABLE:
+            continue
+        if r.rule in _INTEGRITY:
+            lo, hi = _span(d, r)
             level = 2 if r.ruling is Ruling.VIOLATED else 0
             if r.rule.startswith("declared") and level == 0 and r.value < SUSPECT_RATIO * r.threshold:
                 level = 1
             np.maximum(integrity[lo:hi], level, out=integrity[lo:hi])
         elif r.rule in _DUTIES:
-            if r.ruling is Ruling.NOT_EVALUABLE:
-                continue
+            lo, hi = _span(d, r)
             late = r.rule == "execution_report_late_or_missing" and r.ruling is Ruling.VIOLATED and r.evidence[:1] != ()
             missed = r.ruling is Ruling.VIOLATED and not (late and r.evidence[0].startswith("report:"))
             level = 2 if missed else 1 if r.ruling is Ruling.VIOLATED else 0
@@ -138,7 +140,8 @@ def channel_values(d: Dossier, results: list[RuleResult]) -> dict[str, np.ndarra
 
 
 def _span(d: Dossier, r: RuleResult) -> tuple[int, int]:
-    lo, hi = (int((t - d.grid.start).total_seconds() // 3600) for t in (r.start, r.end))
+    zero = d.grid.start.value
+    lo, hi = (r.start.value - zero) // HOUR_NS, (r.end.value - zero) // HOUR_NS
     return min(max(lo, 0), d.grid.n), min(max(hi, 0), d.grid.n)
 
 

@@ -18,7 +18,7 @@ from workbench.contracts import Ruling
 from workbench.models.permit.accounting import Masses
 from workbench.models.permit.calendars import report_span
 from workbench.models.permit.hourly import Grid
-from workbench.models.permit.results import RuleResult
+from workbench.models.permit.results import RuleResult, records
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,38 @@ class Power:
     point_id: str
     role: str
     running: np.ndarray
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What the submitted reports declare for one outlet and factor, by time: arrays and lists of equal length.
+
+    Parameters
+    ----------
+    start, end : list of Timestamp
+        Period of each report, its end not included.
+    lo, hi : int array
+        The same in hours of the grid, not clipped.
+    amount_t, exceed_hours : float array
+        Declared amount and hours over the limit; NaN where left empty.
+    """
+
+    start: list[pd.Timestamp]
+    end: list[pd.Timestamp]
+    lo: np.ndarray
+    hi: np.ndarray
+    amount_t: np.ndarray
+    exceed_hours: np.ndarray
+    report_id: list[str]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Manual samples of one outlet and factor, by time: arrays of equal length."""
+
+    sampled_at: np.ndarray
+    value: np.ndarray
+    unit: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -205,9 +237,51 @@ class Dossier:
         ordered: pd.DataFrame = joined.sort_values(["outlet_id", "factor", "start"], kind="stable")
         return ordered
 
+    @cached_property
+    def declared(self) -> dict[tuple[str, str], Declared]:
+        """The declared items by (outlet_id, factor), sorted."""
+        items = self.declared_items
+        out = {}
+        for key, at in _positions(items, ("outlet_id", "factor")):
+            columns = {c: items[c].to_numpy()[at] for c in ("lo", "hi", "declared_t", "exceed_hours")}
+            start, end, report = (items[c].to_numpy(object)[at].tolist() for c in ("start_at", "end_at", "report_id"))
+            out[key] = Declared(start, end, columns["lo"], columns["hi"], columns["declared_t"], columns["exceed_hours"], report)
+        return out
+
+    @cached_property
+    def samples_of(self) -> dict[tuple[str, str], Samples]:
+        """The manual samples by (outlet_id, factor), sorted by time."""
+        if self.samples is None:
+            return {}
+        frame = self.samples
+        at_all, value, unit = (frame[c].to_numpy() for c in ("sampled_at", "value", "unit"))
+        out = {}
+        for key, at in _positions(frame, ("outlet_id", "factor")):
+            order = at[np.argsort(at_all[at], kind="stable")]
+            out[key] = Samples(at_all[order], value[order].astype(float), unit[order])
+        return out
+
+    @cached_property
+    def limit_rows(self) -> list[dict[str, Any]]:
+        """Rows of the permitted limits as mappings, with the ``kind`` of their outlet (empty where not registered)."""
+        if self.limits is None or not len(self.limits):
+            return []
+        kinds = dict(zip(self.outlets["outlet_id"], self.outlets["kind"], strict=True)) if len(self.outlets) else {}
+        return [{**row, "kind": kinds.get(row["outlet_id"], "")} for row in records(self.limits)]
+
     def without(self, **fields: Any) -> Dossier:
         """Return a copy with some fields replaced (``None``: the source is absent)."""
         return replace(self, **fields)
+
+
+def _positions(frame: pd.DataFrame, keys: tuple[str, str]) -> list[tuple[tuple[str, str], np.ndarray]]:
+    """Return the row positions of each pair of keys, sorted by key; much quicker than groupby on a small table."""
+    if not len(frame):
+        return []
+    where: dict[tuple[str, str], list[int]] = {}
+    for k, key in enumerate(zip(frame[keys[0]].tolist(), frame[keys[1]].tolist(), strict=True)):
+        where.setdefault(key, []).append(k)
+    return [(key, np.array(where[key])) for key in sorted(where)]
 
 
 LAWFUL_KINDS = ("stopped", "startup", "shutdown", "calibration", "maintenance", "fault")

@@ -14,6 +14,8 @@ _COLUMNS = ["duty", "outlet_id", "factor", "frequency", "label", "start", "end",
 _WORDS = {"self_monitoring": "自行监测 self-monitoring", "execution_report": "执行报告 report", "ledger": "台账 ledger"}
 _TABLE = {"self_monitoring": "self_monitoring", "execution_report": "execution_reports", "ledger": "ledger"}
 
+_DAY = np.timedelta64(1, "D")
+
 
 def duty_calendar(d: Dossier) -> pd.DataFrame:
     """Return one row per duty and window inside the review.
@@ -58,10 +60,12 @@ def _done(d: Dossier, duty: dict[str, object], starts: pd.DatetimeIndex, ends: p
     if _missing(d, str(duty["duty"])):
         return out
     if duty["duty"] == "execution_report" and d.reports is not None:
-        middle = (d.reports["period_start"] + (d.reports["period_end"] - d.reports["period_start"]) / 2).to_numpy()
+        length = (d.reports["period_end"] - d.reports["period_start"]).to_numpy()
+        middle = d.reports["period_start"].to_numpy() + length / 2
         handed = d.reports["submitted_at"].to_numpy()
         for k, (a, b) in enumerate(zip(starts.to_numpy(), ends.to_numpy(), strict=True)):
-            mine = handed[(middle >= a) & (middle < b) & ~np.isnat(handed)]
+            fits = (middle >= a) & (middle < b) & (length > 0.5 * (b - a) - _DAY) & (length < 1.5 * (b - a) + _DAY)
+            mine = handed[fits & ~np.isnat(handed)]
             if mine.size:
                 out[k] = mine.min()
         return out

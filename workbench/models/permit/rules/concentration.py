@@ -12,7 +12,7 @@ from workbench.contracts import ParameterError, Ruling
 from workbench.models.permit.accounting import to_unit
 from workbench.models.permit.dossier import LAWFUL_KINDS, Dossier, Series
 from workbench.models.permit.hourly import runs
-from workbench.models.permit.results import RuleResult, log_excess, records
+from workbench.models.permit.results import RuleResult, log_excess
 
 
 def hourly_concentration_over_permitted(d: Dossier, *, join_h: float, tolerance: float) -> list[RuleResult]:
@@ -96,25 +96,29 @@ def sample_over_permitted(d: Dossier, *, tolerance: float) -> list[RuleResult]:
     results: list[RuleResult] = []
     for row in [*_limits(d, "hour"), *_limits(d, "day")]:
         facts = _facts(d, row, None)
-        mine = d.samples[(d.samples["outlet_id"] == row["outlet_id"]) & (d.samples["factor"] == row["factor"]) & d.samples["value"].notna()]
-        mine = mine[(mine["sampled_at"] >= d.grid.start) & (mine["sampled_at"] < d.until("self_monitoring"))]
-        if not len(mine):
+        mine = d.samples_of.get((row["outlet_id"], row["factor"]))
+        last = d.until("self_monitoring").to_datetime64()
+        keep = (
+            (mine.sampled_at >= d.grid.start.to_datetime64()) & (mine.sampled_at < last) & np.isfinite(mine.value)
+            if mine is not None
+            else np.zeros(0, bool)
+        )
+        if mine is None or not keep.any():
             results += d.cannot(name, "期内没有样品", "no sample in the period", **facts)
             continue
-        scale = np.array([_scale(u, facts["unit"]) for u in mine["unit"].fillna("")])
-        if np.isnan(scale).any():
-            odd = sorted({str(u) for u, k in zip(mine["unit"], scale, strict=True) if np.isnan(k)})
-            zh, en = f"样品单位不明：{'、'.join(odd)}", f"unit of a sample is not one of concentration: {', '.join(odd)}"
-            results += d.cannot(name, zh, en, **facts)
-            mine, scale = mine[np.isfinite(scale)], scale[np.isfinite(scale)]
-            if not len(mine):
+        scale = np.array([_scale(u if isinstance(u, str) else "", facts["unit"]) for u in mine.unit])
+        if np.isnan(scale[keep]).any():
+            odd = "、".join(sorted({str(u) for u in mine.unit[keep & np.isnan(scale)]}))
+            results += d.cannot(name, f"样品单位不明：{odd}", f"unit of a sample is not one of concentration: {odd}", **facts)
+            keep &= np.isfinite(scale)
+            if not keep.any():
                 continue
-        value = mine["value"].to_numpy(float) * scale
+        value, times, n = (mine.value * scale)[keep], mine.sampled_at[keep], int(keep.sum())
         over = value > row["limit"]
         if not over.any():
-            zh, en = f"{len(mine)}个样品均达标。", f"All {len(mine)} samples within the limit."
+            zh, en = f"{n}个样品均达标。", f"All {n} samples within the limit."
             results.append(d.say(name, Ruling.COMPLIANT, zh, en, value=float(value.max()), **facts))
-        for v, at in zip(value[over], mine["sampled_at"].to_numpy()[over], strict=True):
+        for v, at in zip(value[over], times[over], strict=True):
             at = pd.Timestamp(at)
             zh = f"{at:%Y-%m-%d}手工监测{v:.4g} {facts['unit']}，许可{row['limit']:g}。"
             en = f"Manual sample of {at:%Y-%m-%d}: {v:.4g} {facts['unit']}, permitted {row['limit']:g}."
@@ -195,11 +199,7 @@ def _near(marked: np.ndarray, *, hours: int) -> np.ndarray:
 
 
 def _limits(d: Dossier, basis: str) -> list[dict[str, Any]]:
-    if d.limits is None or not len(d.limits):
-        return []
-    kinds = dict(zip(d.outlets["outlet_id"], d.outlets["kind"], strict=True)) if len(d.outlets) else {}
-    rows = d.limits[(d.limits["basis"].fillna("") == basis) & d.limits["limit"].notna()]
-    return [r for r in records(rows) if kinds.get(r["outlet_id"]) != "fugitive"]
+    return [r for r in d.limit_rows if r["basis"] == basis and pd.notna(r["limit"]) and r["kind"] != "fugitive"]
 
 
 def _facts(d: Dossier, row: dict[str, Any], s: Series | None) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import lru_cache
 from math import exp, isfinite, isnan, log, sqrt
 from typing import Any
@@ -13,33 +12,30 @@ import pandas as pd
 from workbench.contracts import Ruling
 from workbench.models.permit.accounting import Estimate, combined, declared_too_low, measured_mass
 from workbench.models.permit.amounts import balance_amount, coefficient_amount
-from workbench.models.permit.dossier import LAWFUL_KINDS, Dossier
+from workbench.models.permit.dossier import LAWFUL_KINDS, Declared, Dossier
 from workbench.models.permit.results import RuleResult, records
 from workbench.models.permit.rules.concentration import hour_rulings
 
 _FIELD = "execution_report_items.declared_t"
-_COMPARED = ("lo", "hi", "exceed_hours", "report_id", "start_at", "end_at")
 
 
 def declared_amount_below_measured(d: Dossier, *, z_limit: float, sigma_declared: float) -> list[RuleResult]:
     """The declared amount of a report lies below the measured one by more than both errors allow."""
     name = "declared_amount_below_measured"
-    joined, refusal = _items(d, name)
-    if joined is None:
+    if refusal := _refusal(d, name):
         return refusal
     results: list[RuleResult] = []
-    for (outlet, factor), group in _grouped(joined):
+    for (outlet, factor), said in d.declared.items():
         facts: dict[str, Any] = {"permit_field": _FIELD, "outlet_id": outlet, "factor": factor}
         masses = d.masses.get((outlet, factor))
         if masses is None:
             results += d.cannot(name, "没有可核算的自动监测", "no automatic monitoring to account with", **facts)
             continue
-        lo, hi = group["lo"].to_numpy(), group["hi"].to_numpy()
-        inside = (lo >= 0) & (hi <= d.grid.n) & (hi > lo)
-        mass, sigma, _ = measured_mass(masses, np.clip(lo, 0, d.grid.n), np.clip(hi, 0, d.grid.n), **d.accounting)
+        inside = (said.lo >= 0) & (said.hi <= d.grid.n) & (said.hi > said.lo)
+        mass, sigma, _ = measured_mass(masses, said.lo.clip(0, d.grid.n), said.hi.clip(0, d.grid.n), **d.accounting)
         mass[~inside] = np.nan
         computed = [Estimate(m, s, "measured") for m, s in zip(mass, sigma, strict=True)]
-        results += _held_against(d, name, group, computed, z_limit, sigma_declared, facts, ("自动监测核算", "accounted from the monitor"))
+        results += _held_against(d, name, said, computed, z_limit, sigma_declared, facts, ("自动监测核算", "accounted from the monitor"))
     return results
 
 
@@ -49,17 +45,16 @@ def declared_amount_below_ledger(d: Dossier, *, z_limit: float, sigma_declared: 
     Only where nothing is measured: the law's order is monitor, then laboratory, then coefficient (Tax Law Art. 10).
     """
     name = "declared_amount_below_ledger"
-    joined, refusal = _items(d, name)
-    if joined is None:
+    if refusal := _refusal(d, name):
         return refusal
     results: list[RuleResult] = []
-    for (outlet, factor), group in _grouped(joined):
+    for (outlet, factor), said in d.declared.items():
         facts: dict[str, Any] = {"permit_field": _FIELD, "outlet_id": outlet, "factor": factor}
         if (outlet, factor) in d.masses:
             results += d.cannot(name, "已有自动监测核算，优先采用", "accounted from the monitor, which comes first", **facts)
             continue
         computed = []
-        for start, end in zip(group["start"], group["end"], strict=True):
+        for start, end in zip(said.start, said.end, strict=True):
             ways = [
                 coefficient_amount(d, outlet, factor, start, end, sigma_product=sigma_product),
                 balance_amount(d, outlet, factor, start, end),
@@ -74,7 +69,7 @@ def declared_amount_below_ledger(d: Dossier, *, z_limit: float, sigma_declared: 
             f"产量系数{source}或物料衡算",
             f"from product and coefficient{f' ({c.source})' if c is not None else ''} or the solvent balance",
         )
-        results += _held_against(d, name, group, computed, z_limit, sigma_declared, facts, words)
+        results += _held_against(d, name, said, computed, z_limit, sigma_declared, facts, words)
     return results
 
 
@@ -83,13 +78,11 @@ def tax_below_reported(d: Dossier, *, ratio_lowest: float) -> list[RuleResult]:
     name, field = "tax_below_reported", _FIELD
     if d.tax is None:
         return d.cannot(name, "目录中没有环保税申报", "the catalog holds no tax declarations", permit_field=field)
-    joined, refusal = _items(d, name)
-    if joined is None:
+    if refusal := _refusal(d, name):
         return refusal
     if not len(d.tax):
         return d.cannot(name, "没有环保税申报", "no tax declaration on file", permit_field=field)
     results: list[RuleResult] = []
-    groups = {k: [g[c].to_numpy() for c in ("start", "end", "declared_t", "report_id")] for k, g in _grouped(joined)}
     for row in records(d.tax.sort_values(["outlet_id", "factor", "quarter"], kind="stable")):
         key = (row["outlet_id"], row["factor"])
         begin, close = _quarter(row["quarter"])
@@ -104,12 +97,13 @@ def tax_below_reported(d: Dossier, *, ratio_lowest: float) -> list[RuleResult]:
         }
         reported, covered = 0.0, 0.0
         ids: tuple[str, ...] = ()
-        if key in groups:
-            start, end, amount, report = groups[key]
-            mine = (start >= begin.to_datetime64()) & (end <= close.to_datetime64())
-            covered = float(((end - start)[mine] / np.timedelta64(1, "D")).sum())
-            reported = float(amount[mine].sum()) * 1000.0
-            ids = tuple(f"report:{r}" for r in report[mine])
+        said = d.declared.get(key)
+        if said is not None:
+            first, last = ((t - d.grid.start) / pd.Timedelta(hours=1) for t in (begin, close))
+            mine = np.flatnonzero((said.lo >= first) & (said.hi <= last))
+            covered = float((said.hi - said.lo)[mine].sum()) / 24.0
+            reported = float(said.amount_t[mine].sum()) * 1000.0
+            ids = tuple(f"report:{said.report_id[k]}" for k in mine)
         quarter = row["quarter"]
         if abs(covered - (close - begin).days) > 1.5 or pd.isna(row["declared_kg"]) or isnan(reported):
             results += d.cannot(
@@ -134,12 +128,11 @@ def tax_below_reported(d: Dossier, *, ratio_lowest: float) -> list[RuleResult]:
 def exceedance_hours_underreported(d: Dossier, *, hours_lowest: float, share_lowest: float) -> list[RuleResult]:
     """A report names clearly fewer hours over the limit than the monitor shows."""
     name, field = "exceedance_hours_underreported", "execution_report_items.exceed_hours"
-    joined, refusal = _items(d, name)
-    if joined is None:
+    if refusal := _refusal(d, name):
         return refusal
-    limits = {} if d.limits is None else {(r["outlet_id"], r["factor"]): r["limit"] for r in records(d.limits) if r["basis"] == "hour"}
+    limits = {(r["outlet_id"], r["factor"]): r["limit"] for r in d.limit_rows if r["basis"] == "hour"}
     results: list[RuleResult] = []
-    for (outlet, factor), group in _grouped(joined[joined["exceed_hours"].notna()]):
+    for (outlet, factor), said in d.declared.items():
         limit, s = limits.get((outlet, factor)), d.series.get((outlet, factor))
         if limit is None or pd.isna(limit) or s is None:
             continue
@@ -147,21 +140,21 @@ def exceedance_hours_underreported(d: Dossier, *, hours_lowest: float, share_low
         facts: dict[str, Any] = {"permit_field": field, "outlet_id": outlet, "factor": factor, "unit": "h"}
         agreeing: list[float] = []
         over, seen = (np.r_[0, np.cumsum(verdict == 1)], np.r_[0, np.cumsum(verdict >= 0)])
-        for lo, hi, given, report, start, end in zip(*(group[c].tolist() for c in _COMPARED), strict=True):
-            if not 0 <= lo < hi <= d.grid.n or seen[hi] == seen[lo]:
+        for k, (lo, hi, given) in enumerate(zip(said.lo.tolist(), said.hi.tolist(), said.exceed_hours.tolist(), strict=True)):
+            if isnan(given) or not 0 <= lo < hi <= d.grid.n or seen[hi] == seen[lo]:
                 continue
-            found, said = float(over[hi] - over[lo]), float(given)
-            if found < hours_lowest or said >= share_lowest * found:
+            found = float(over[hi] - over[lo])
+            if found < hours_lowest or given >= share_lowest * found:
                 agreeing.append(found)
                 continue
-            zh, en = f"报告超标{said:.0f} h，监测超标{found:.0f} h。", f"{said:.0f} h over the limit reported, {found:.0f} h measured."
+            zh, en = f"报告超标{given:.0f} h，监测超标{found:.0f} h。", f"{given:.0f} h over the limit reported, {found:.0f} h measured."
             more = {
-                "value": said,
+                "value": given,
                 "threshold": share_lowest * found,
-                "strength": float(np.log1p(found - said)),
-                "start": start,
-                "end": end,
-                "evidence": (f"report:{report}", f"series:{s.point_id}"),
+                "strength": float(np.log1p(found - given)),
+                "start": said.start[k],
+                "end": said.end[k],
+                "evidence": (f"report:{said.report_id[k]}", f"series:{s.point_id}"),
             }
             results.append(d.say(name, Ruling.VIOLATED, zh, en, **more, **facts))
         if agreeing:
@@ -173,26 +166,19 @@ def exceedance_hours_underreported(d: Dossier, *, hours_lowest: float, share_low
     return results or d.cannot(name, "没有可比的超标时数", "no exceedance hours to compare", permit_field=field)
 
 
-def _grouped(joined: pd.DataFrame) -> Iterator[tuple[tuple[str, str], pd.DataFrame]]:
-    for (outlet, factor), group in joined.groupby(["outlet_id", "factor"], sort=True):
-        yield (str(outlet), str(factor)), group
-
-
-def _items(d: Dossier, name: str) -> tuple[pd.DataFrame | None, list[RuleResult]]:
+def _refusal(d: Dossier, name: str) -> list[RuleResult]:
+    """Return why declarations cannot be compared at all; empty where they can."""
     if d.reports is None or d.items is None:
-        return None, d.cannot(name, "目录中没有执行报告", "the catalog holds no execution reports", permit_field=_FIELD)
-    if not len(d.reports) or not len(d.items):
-        return None, d.cannot(name, "没有已提交的执行报告", "no execution report on file", permit_field=_FIELD)
-    joined = d.declared_items
-    if not len(joined):
-        return None, d.cannot(name, "没有已提交的执行报告", "no execution report on file", permit_field=_FIELD)
-    return joined, []
+        return d.cannot(name, "目录中没有执行报告", "the catalog holds no execution reports", permit_field=_FIELD)
+    if not d.declared:
+        return d.cannot(name, "没有已提交的执行报告", "no execution report on file", permit_field=_FIELD)
+    return []
 
 
 def _held_against(
     d: Dossier,
     name: str,
-    group: pd.DataFrame,
+    said: Declared,
     computed: list[Estimate],
     z_limit: float,
     sigma_declared: float,
@@ -200,9 +186,8 @@ def _held_against(
     words: tuple[str, str],
 ) -> list[RuleResult]:
     results: list[RuleResult] = []
-    columns = (group[c].tolist() for c in ("declared_t", "start_at", "end_at", "report_id"))
     mass = f"mass:{facts['outlet_id']}/{facts['factor']}"
-    for estimate, declared, start, end, report in zip(computed, *columns, strict=True):
+    for estimate, declared, start, end, report in zip(computed, said.amount_t.tolist(), said.start, said.end, said.report_id, strict=True):
         z, p = declared_too_low(declared, estimate, sigma_declared=sigma_declared)
         more = {**facts, "start": start, "end": end, "evidence": (f"report:{report}", mass)}
         if isnan(z):

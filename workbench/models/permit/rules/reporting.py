@@ -10,6 +10,8 @@ from workbench.models.permit.calendars import FREQUENCY_WORDS, due_windows
 from workbench.models.permit.dossier import Dossier
 from workbench.models.permit.results import RuleResult, records
 
+_NEVER = np.iinfo(np.int64).max
+
 
 def execution_report_late_or_missing(d: Dossier) -> list[RuleResult]:
     """A report of the permit's calendar was submitted after its due date, or never."""
@@ -37,18 +39,20 @@ def execution_report_late_or_missing(d: Dossier) -> list[RuleResult]:
         if not len(starts):
             results += d.cannot(name, f"期内没有到期的{word_zh}报", f"no {word_en} report fell due", **facts)
             continue
-        found = 0
-        for start, end, deadline in zip(starts, ends, due, strict=True):
-            days = (end - start) / pd.Timedelta(days=1)
-            mine = (middle >= start.to_datetime64()) & (middle < end.to_datetime64()) & (length > 0.5 * days - 1)
-            known = handed_in[mine & (handed_in <= until.to_datetime64())]  # NaT compares false
-            ids = tuple(f"report:{r}" for r in report_ids[mine])
-            missing = not known.size
-            handed = until if missing else pd.Timestamp(known.min())
-            late = float((handed - deadline) / pd.Timedelta(days=1))
-            if late <= 0:
-                continue
-            found += 1
+        mine = np.searchsorted(starts.to_numpy(), middle, side="right") - 1  # window of each report
+        days = ((ends.to_numpy() - starts.to_numpy()) / np.timedelta64(1, "D"))[mine]
+        # a quarter's report is not the report of its middle month, nor the other way round
+        fits = (mine >= 0) & (middle < ends.to_numpy()[mine]) & (length > 0.5 * days - 1) & (length < 1.5 * days + 1)
+        first = np.full(len(starts), _NEVER)
+        there = fits & (handed_in <= until.to_datetime64())  # NaT compares false
+        np.minimum.at(first, mine[there], handed_in[there].astype("int64"))
+        late_days = (np.minimum(first, until.value) - due.to_numpy().astype("datetime64[ns]").astype("int64")) / 86_400e9
+        found = np.flatnonzero(late_days > 0)
+        for k in found.tolist():
+            start, end, deadline, late = starts[k], ends[k], due[k], float(late_days[k])
+            missing = first[k] == _NEVER
+            handed = until if missing else pd.Timestamp(first[k])
+            ids = tuple(f"report:{r}" for r in report_ids[fits & (mine == k)])
             if missing:
                 last = end - pd.Timedelta(days=1)
                 zh = f"{start:%Y-%m-%d}至{last:%Y-%m-%d}的{word_zh}报未见提交，期限{deadline:%Y-%m-%d}，已逾{late:.0f}天。"
@@ -73,7 +77,7 @@ def execution_report_late_or_missing(d: Dossier) -> list[RuleResult]:
                     **facts,
                 )
             )
-        if not found:
+        if not found.size:
             zh, en = f"{len(starts)}份{word_zh}报均按期提交。", f"All {len(starts)} {word_en} reports on time."
             results.append(d.say(name, Ruling.COMPLIANT, zh, en, value=0.0, **facts))
     return results

@@ -27,7 +27,6 @@ def self_monitoring_missed(d: Dossier, *, running_lowest: float) -> list[RuleRes
     if not len(rows):
         return d.cannot(name, "许可证没有自行监测要求", "the permit holds no self-monitoring duty", permit_field=field)
     results: list[RuleResult] = []
-    taken = {k: np.sort(g["sampled_at"].to_numpy()) for k, g in d.samples.groupby(["outlet_id", "factor"], sort=False)}
     since = max(d.since("self_monitoring"), pd.Timestamp(d.permit["valid_from"]))
     for row in records(rows):
         outlet, factor = row["outlet_id"], row["factor"]
@@ -43,8 +42,8 @@ def self_monitoring_missed(d: Dossier, *, running_lowest: float) -> list[RuleRes
         if not len(starts):
             results += d.cannot(name, f"期内没有到期的{word_zh}", f"no {word_en} fell due", **facts, evidence=(duty,))
             continue
-        times = taken.get((outlet, factor), np.empty(0, "datetime64[ns]"))
-        missed = counts_in(times, starts, ends) == 0
+        mine = d.samples_of.get((outlet, factor))
+        missed = counts_in(mine.sampled_at, starts, ends) == 0 if mine is not None else np.ones(len(starts), bool)
         if not missed.any():
             zh, en = f"{len(starts)}个{word_zh}均已监测。", f"All {len(starts)} {word_en} periods sampled."
             results.append(d.say(name, Ruling.COMPLIANT, zh, en, value=0.0, evidence=(duty,), **facts))
