@@ -47,7 +47,7 @@ def main() -> None:
     if options.practice.is_file() and not options.quick:
         sides["practice"] = Scored(*review(options.practice, ""))
     pd.set_option("display.width", 200, "display.max_columns", 30, "display.max_rows", 200)
-    print("\nby rule: findings, enterprises, precision by enterprise [95 % Wilson], mean p_breach")
+    print("\nby rule: findings raised, enterprises, precision by enterprise [95 % Wilson], mean p_breach; those too thin to raise")
     print(pd.concat({k: s.by_rule() for k, s in sides.items()}, axis=1).fillna("–").to_string())
     print("\nrecall by mechanism of violation: how many this model's findings reach, and by which rules")
     for name, side in sides.items():
@@ -73,7 +73,7 @@ def main() -> None:
 
 
 def review(catalog_file: Path, prefix: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return breach findings and truth of one district, enterprise ids prefixed."""
+    """Return findings of violated rules (raised, and those too thin to raise) and truth, enterprise ids prefixed."""
     catalog = open_catalog(catalog_file)
     model = load("permit")
     features = model.features(catalog, catalog.period)
@@ -98,10 +98,11 @@ class Scored:
         """One enterprise is one trial: the share of its findings of a rule that are right."""
         rows = {}
         for rule, g in self.findings.groupby("detector"):
-            share = g.groupby("enterprise_id")["right"].mean()
-            low, high = wilson(float(share.sum()), len(share))
-            rows[rule] = (len(g), len(share), f"{share.mean():.2f} [{low:.2f}, {high:.2f}]", f"{g['p_breach'].mean():.2f}")
-        return pd.DataFrame.from_dict(rows, orient="index", columns=["n", "ent", "precision", "p"])
+            raised = g[g["verdict"] == "breach"]
+            thin = g[g["verdict"] != "breach"]
+            rows[rule] = (len(raised), *_share(raised), f"{raised['p_breach'].mean():.2f}", len(thin), *_share(thin))
+        columns = ["raised", "ent", "precision", "p", "thin", "ent_thin", "precision_thin"]
+        return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 
     def by_mechanism(self) -> pd.DataFrame:
         """Recall of each mechanism, with the rules that reach it."""
@@ -130,10 +131,18 @@ class Scored:
 
     def paper_precision(self) -> tuple[float, float, float, int]:
         """Precision by enterprise of what stands in the papers alone."""
-        g = self.findings[self.findings["detector"].isin(PAPER)]
+        g = self.findings[self.findings["detector"].isin(PAPER) & (self.findings["verdict"] == "breach")]
         share = g.groupby("enterprise_id")["right"].mean()
         low, high = wilson(float(share.sum()), len(share))
         return float(share.mean()) if len(share) else float("nan"), low, high, len(share)
+
+
+def _share(g: pd.DataFrame) -> tuple[int, str]:
+    share = g.groupby("enterprise_id")["right"].mean()
+    if not len(share):
+        return 0, "–"
+    low, high = wilson(float(share.sum()), len(share))
+    return len(share), f"{share.mean():.2f} [{low:.2f}, {high:.2f}]"
 
 
 PAPER = ("self_monitoring_missed", "execution_report_late_or_missing", "declared_amount_below_measured", "tax_below_reported")

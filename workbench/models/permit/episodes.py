@@ -23,6 +23,7 @@ EPISODE_COLUMNS = (
     "permit_id",
     "start",
     "end",
+    "medium",
     "factors",
     "results",
     "strength",
@@ -87,7 +88,8 @@ def _episode(group: list[dict[str, Any]], settings: Settings) -> dict[str, Any]:
     start, end = group[0]["start"], max(r["end"] for r in group)
     rule, outlet = worst["rule"], worst["outlet_id"]
     title, more = settings.rules[rule].title, len(group) - 1
-    cited = "；".join(settings.cite(rule, start, "water" if worst["factor"].startswith("w") else "air"))
+    medium = {"w": "water", "a": "air"}.get(worst["factor"][:1], "")
+    cited = "；".join(settings.cite(rule, start, medium))
     field = f"（{worst['permit_field']}）" if worst["permit_field"] else ""
     zh = f"{title.zh}{field}：{worst['reason_zh']}" + (f"另有{more}项。" if more else "") + (f"依据：{cited}。" if cited else "")
     en = (
@@ -104,6 +106,7 @@ def _episode(group: list[dict[str, Any]], settings: Settings) -> dict[str, Any]:
         "permit_id": worst["permit_id"],
         "start": start,
         "end": end,
+        "medium": medium,
         "factors": len({r["factor"] for r in group}),
         "results": len(group),
         "strength": max(r["strength"] for r in group),

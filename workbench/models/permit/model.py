@@ -105,7 +105,6 @@ class FittedPermit:
             prior = self.settings.priors[e["rule"]]
             alert = prob >= ALERT
             thin_zh, thin_en = ("", "") if alert else ("依据不足，暂不提出：", "Too thin to raise: ")
-            medium = "water" if "-DW" in e["outlet_id"] else "air"
             rows.append(
                 {
                     "finding_id": e["finding_id"],
@@ -126,7 +125,7 @@ class FittedPermit:
                     "rule_value": e["value"],
                     "rule_threshold": e["threshold"],
                     "rule_unit": e["unit"],
-                    "articles": self.settings.cite(e["rule"], e["start"], medium),
+                    "articles": self.settings.cite(e["rule"], e["start"], e["medium"]),
                 }
             )
         rows += _abstentions(results_frame(features), features)
