@@ -80,6 +80,18 @@ def test_report_periods_end_the_day_after_whichever_way_they_are_written() -> No
     assert list(report_span(start, end)) == [pd.Timestamp("2026-02-01")] * 3
 
 
+def test_months_and_quarters_filed_side_by_side_are_counted_once() -> None:
+    from workbench.models.permit.dossier import Declared
+
+    lo, hi = np.array([0, 0, 744, 1416]), np.array([744, 2160, 1416, 2160])  # a quarter and its three months
+    stamps = [pd.Timestamp("2026-01-01")] * 4
+    said = Declared(stamps, stamps, lo, hi, np.array([1.0, 3.1, 1.0, 1.0]), np.zeros(4), ["m1", "q", "m2", "m3"])
+    assert [said.report_id[k] for k in said.tiling(0, 2160)] == ["m1", "m2", "m3"]
+    missing = Declared(stamps[:3], stamps[:3], lo[:3], hi[:3], np.ones(3), np.zeros(3), ["m1", "q", "m2"])
+    assert [missing.report_id[k] for k in missing.tiling(0, 2160)] == ["q"]
+    assert missing.tiling(2160, 4000).size == 0
+
+
 def test_meter_states_tell_low_speed_from_standby() -> None:
     fan = np.r_[np.full(200, 1.5), np.full(300, 25.0), np.full(500, 100.0)].astype(np.float32)
     always = np.full(1000, 80.0, np.float32)

@@ -74,6 +74,25 @@ class Declared:
     exceed_hours: np.ndarray
     report_id: list[str]
 
+    def tiling(self, first: float, last: float) -> np.ndarray:
+        """Return positions of reports inside ``[first, last]`` (hours) that do not overlap, in order of time.
+
+        Where both monthly and quarterly reports are filed, the shorter ones are taken if they fill the span at least as
+        well as the longer ones do; the same hours are never counted twice.
+        """
+        inside = np.flatnonzero((self.lo >= first) & (self.hi <= last) & (self.hi > self.lo))
+        best: list[int] = []
+        most = -1
+        for sign in (1, -1):
+            taken: list[int] = []
+            for k in inside[np.argsort(sign * (self.hi - self.lo)[inside], kind="stable")].tolist():
+                if all(self.hi[k] <= self.lo[j] or self.lo[k] >= self.hi[j] for j in taken):
+                    taken.append(k)
+            covered = int(sum(self.hi[k] - self.lo[k] for k in taken))
+            if covered > most:
+                best, most = taken, covered
+        return np.array(sorted(best, key=lambda k: int(self.lo[k])), int)
+
 
 @dataclass(frozen=True)
 class Samples:

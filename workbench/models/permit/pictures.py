@@ -109,13 +109,13 @@ def _dates(ax: Any) -> None:
 
 
 def _declared(d: Dossier, outlet_id: str, factor: str, ax: Any) -> None:
-    items = d.declared_items
-    if not len(items):
+    said = d.declared.get((outlet_id, factor))
+    if said is None:
         return
-    mine = items[(items["outlet_id"] == outlet_id) & (items["factor"] == factor) & (items["lo"] >= 0) & items["declared_t"].notna()]
-    if len(mine):
-        total = np.r_[0.0, np.cumsum(mine["declared_t"].to_numpy())]
-        times = pd.DatetimeIndex([mine["start"].iloc[0], *mine["end"]])
+    mine = [k for k in said.tiling(0, d.grid.n).tolist() if np.isfinite(said.amount_t[k])]
+    if mine:
+        total = np.r_[0.0, np.cumsum(said.amount_t[mine])]
+        times = pd.DatetimeIndex([said.start[mine[0]], *(said.end[k] for k in mine)])
         ax.plot(times, total, color="#a32020", ls=":", marker="D", ms=4, label="申报 declared")
 
 

@@ -100,7 +100,7 @@ def tax_below_reported(d: Dossier, *, ratio_lowest: float) -> list[RuleResult]:
         said = d.declared.get(key)
         if said is not None:
             first, last = ((t - d.grid.start) / pd.Timedelta(hours=1) for t in (begin, close))
-            mine = np.flatnonzero((said.lo >= first) & (said.hi <= last))
+            mine = said.tiling(first, last)
             covered = float((said.hi - said.lo)[mine].sum()) / 24.0
             reported = float(said.amount_t[mine].sum()) * 1000.0
             ids = tuple(f"report:{said.report_id[k]}" for k in mine)
