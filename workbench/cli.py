@@ -217,18 +217,23 @@ def listen_hj212(
 def runs(reports: Reports = Path("reports")) -> None:
     """列出各次迭代。List the iterations of a reports folder, newest first."""
     from rich.table import Table
+    from rich.text import Text
 
     from workbench.governance import Registry
-    from workbench.pipeline.display import main_metrics
+    from workbench.pipeline.report.view import headline
 
     registry = Registry(reports)
     found, set_aside = registry.runs()
     champion = registry.champion() if found else None
-    table = Table("iteration", "finished", "author", "catalog", "period", "main metrics", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    for heading in ("iteration", "finished", "author", "data"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("main metric")
     for r in found:
         name = f"[bold]{r.id}[/]" + (" ★" if champion and champion.id == r.id else "")
-        shown = "\n".join(f"{m.name} {m.subject} {m}" for m in main_metrics(r.metrics)[:3])
-        table.add_row(name, r.record.finished_at, r.record.author, r.record.catalog, r.record.period.replace("T00:00:00", ""), shown)
+        shown = headline(r.metrics, r.record.params.get("budgets") or [70])[:1]
+        words = "; ".join(f"{m.name} {m} ({m.against})" for m in shown) or "none"
+        table.add_row(name, r.record.finished_at[:16].replace("T", " "), r.record.author, r.record.catalog, Text(words))
     out.print(table if found else f"no iteration in {reports}")
     for sentence in set_aside:
         err.print(f"[yellow]set aside[/] {sentence}")
@@ -241,16 +246,12 @@ def runs(reports: Reports = Path("reports")) -> None:
 )
 def models() -> None:
     """列出模型卡。List the supervision models by their cards."""
-    from rich.table import Table
-
     from workbench import models as registry
 
-    table = Table("model", "version", "title", "inputs", "kinds", "owner", box=None, pad_edge=False)
     for name, card in registry.available().items():
-        table.add_row(
-            f"[bold]{name}[/]", card.version, f"{card.title.zh}\n{card.title.en}", ", ".join(card.inputs), ", ".join(card.kinds), card.owner
-        )
-    out.print(table)
+        out.print(f"[bold]{name}[/] {card.version}  {card.title.zh} {card.title.en}", highlight=False)
+        out.print(f"  needs {', '.join(card.inputs)}; may use {', '.join(card.optional_inputs) or 'nothing more'}", highlight=False)
+        out.print(f"  finds {', '.join(card.kinds)}; notebook {card.notebook}", highlight=False)
 
 
 @app.command(
