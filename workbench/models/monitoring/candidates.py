@@ -146,7 +146,9 @@ def _with_circumstances(panel: Panel, c: pd.DataFrame, scoring: Scoring) -> pd.D
     days = ((c["end"] - c["start"]) / pd.Timedelta(days=1)).to_numpy()
     caps = c["detector"].map({k: f.cap for k, f in scoring.detectors.items()}).to_numpy(dtype=float)
     # neither the detector's own physics nor the empirical null of all points may be overruled: the weaker claim counts
-    c["strength"] = np.minimum(np.minimum(c["nats"], -c["log_p"]), caps)
+    claim = np.minimum(c["nats"], -c["log_p"]).to_numpy(dtype=float)
+    # over the cap the claim counts by its logarithm only: the order is kept, certainty is not
+    c["strength"] = np.minimum(claim, caps) + np.log1p(np.maximum(claim - caps, 0.0))
     c["duration"] = np.log1p(np.minimum(days, 60.0))
     sibling = _by_place(panel, c)
     c["whole_device"] = sibling["whole_device"]
@@ -211,7 +213,9 @@ def _surroundings(panel: Panel, c: pd.DataFrame) -> tuple[np.ndarray, np.ndarray
     a = np.floor((c["start"] - panel.first_day) / pd.Timedelta(hours=1)).to_numpy(dtype=int).clip(0, hours - 1)
     b = np.ceil((c["end"] - panel.first_day) / pd.Timedelta(hours=1)).to_numpy(dtype=int).clip(1, hours)
     usual: dict[int, float] = {}
-    hit = {(int(r), f) for r, f in zip(c["row"], c["family"], strict=True)}
+    hit: dict[tuple[int, str], list[tuple[int, int]]] = {}
+    for r, f, lo, hi in zip(c["row"].astype(int), c["family"], a, b, strict=True):
+        hit.setdefault((r, f), []).append((lo, hi))
     for i, row in enumerate(c["row"].to_numpy(dtype=int)):
         lo, hi = a[i], max(b[i], a[i] + 1)
         running[i] = panel.running[row, lo:hi].mean()
@@ -222,7 +226,7 @@ def _surroundings(panel: Panel, c: pd.DataFrame) -> tuple[np.ndarray, np.ndarray
         others = np.concatenate([panel.siblings(row), *process.values()]).astype(int)
         moving, known = 0, 0
         for o in others[:10]:
-            if (int(o), c["family"].iloc[i]) in hit and o in panel.siblings(row):
+            if any(x < hi and y > lo for x, y in hit.get((int(o), c["family"].iloc[i]), ())):
                 continue
             steps = np.abs(np.diff(value[o, lo:hi]))
             if np.isfinite(steps).sum() < 3:

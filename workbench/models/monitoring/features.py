@@ -138,7 +138,7 @@ def build(inputs: Inputs) -> xr.Dataset:
     order = np.full(points, -1)
     order[rows] = np.arange(len(rows))
     held = np.flatnonzero(order >= 0)
-    joined = [da.concatenate([p[k] for p in parts], axis=axis) for k, axis in enumerate(AXES)]
+    joined = [da.concatenate([p[k] for p in (*parts, _no_rows(days))], axis=axis) for k, axis in enumerate(AXES)]
     roster = inputs.roster.iloc[held]
     # rows come cube by cube; the roster is sorted by point, so put them back in its order
     take = order[held]
@@ -205,6 +205,21 @@ def _cube_parts(inputs: Inputs, cube: Cube) -> tuple[Any, ...]:
         for k, (shape, dtype) in enumerate(shapes):
             outputs[k].append(da.from_delayed(made[k], shape=shape, dtype=dtype))
     return tuple(da.concatenate(o, axis=axis) for o, axis in zip(outputs, AXES, strict=True))
+
+
+def _no_rows(days: int) -> tuple[Any, ...]:
+    """Return the outputs of a cube without points, so that a catalog without cubes is no special case."""
+    import dask.array as da
+
+    nothing = reduce_block(
+        np.empty((0, 2), np.float32),
+        np.empty((0, 2), np.uint8),
+        np.empty((0, 3), np.float32),
+        (np.array([], np.int64),) * 4,
+        (0, 24, days),
+        False,
+    )
+    return tuple(da.from_array(a) for a in nothing)
 
 
 def _read_and_reduce(value: Any, mark: Any, *arguments: Any) -> tuple[np.ndarray, ...]:

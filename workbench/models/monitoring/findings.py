@@ -156,6 +156,8 @@ def _unfit(panel: Panel) -> list[dict[str, Any]]:
             rows.append(_abstention(panel.roster.iloc[row].to_dict(), codes, span))
     for point in panel.data.attrs.get("set_aside", []):
         rows.append(_abstention(point, [str(point["input"])], span))
+    if not rows and not panel.monitored.any():
+        rows.append(_abstention({"point_id": "", "enterprise_id": "", "outlet_id": ""}, ["no_monitors"], span))
     return rows
 
 
@@ -177,7 +179,7 @@ def _abstention(point: Mapping[str, Any], codes: list[str], span: tuple[pd.Times
         "severity": "low",
         "reason_zh": "；".join(w.zh for w in words) + "。",
         "reason_en": "; ".join(w.en for w in words) + ".",
-        "evidence": [str(point["point_id"])],
+        "evidence": [str(point["point_id"])] if point["point_id"] else [],
         "q": float("nan"),
         "nats": float("nan"),
         "candidate": -1,

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from workbench.contracts import CatalogView, EntryMissing, Period
+from workbench.contracts import CatalogView, Period
 from workbench.contracts.units import known_unit
 from workbench.models.monitoring.vocabulary import MONITOR_SYSTEMS, NOTICES, PROCESS_SYSTEMS, may_be_negative
 
@@ -59,10 +59,12 @@ class Inputs:
 def read_inputs(catalog: CatalogView, period: Period) -> Inputs:
     """Read what the model needs from ``catalog``.
 
+    Points of a monitoring cube that the catalog lacks stay in the roster, so that each is named as not judged.
+
     Raises
     ------
     EntryMissing
-        If ``points`` or every monitoring cube is absent.
+        If ``points`` is absent.
     """
     systems = (*MONITOR_SYSTEMS, *PROCESS_SYSTEMS)
     first = period.start.floor("D")
@@ -71,19 +73,14 @@ def read_inputs(catalog: CatalogView, period: Period) -> Inputs:
     points = points[points["system"].isin(systems)].sort_values("point_id", kind="stable").drop_duplicates("point_id")
     lost = [e for e in ("permit_limits", "marks", "weather", "inspections", "obs_power", "obs_condition") if not catalog.has(e)]
     present = [s for s in systems if catalog.has(f"obs_{s}")]
-    if not set(present) & set(MONITOR_SYSTEMS):
-        raise EntryMissing(
-            "no monitoring cube in the catalog",
-            allowed=[f"obs_{s}" for s in MONITOR_SYSTEMS],
-            where=catalog.name,
-            next_step="add at least one of these entries",
-        )
-    roster = points.loc[points["system"].isin(present)].reset_index(drop=True).copy()
+    lost += [f"obs_{s}" for s in MONITOR_SYSTEMS if s not in present]
+    roster = points.loc[points["system"].isin((*MONITOR_SYSTEMS, *present))].reset_index(drop=True).copy()
     roster = _with_limits(_with_outlets(roster, catalog), catalog)
     roster["input"] = [
         _static_notice(str(u), float(a), float(b))
         for u, a, b in zip(roster["unit"], roster["range_low"], roster["range_high"], strict=True)
     ]
+    roster.loc[~roster["system"].isin(present), "input"] = "no_cube"
     position = pd.Series(np.arange(len(roster)), index=roster["point_id"])
     cubes = []
     for system in present:

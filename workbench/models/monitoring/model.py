@@ -51,7 +51,7 @@ class MonitoringModel:
         Raises
         ------
         EntryMissing
-            If ``points`` or every monitoring cube is absent.
+            If ``points`` is absent.
         """
         return build(read_inputs(catalog, period))
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from workbench.models.monitoring.verdicts import NOT_EVALUABLE, Verdicts
+from workbench.models.monitoring.verdicts import COMPLIANT, Verdicts
 
 TAIL, FEWEST = 0.05, 100
 
@@ -23,7 +23,7 @@ def tail_of(verdict: Verdicts, spans: pd.DataFrame, first_day: pd.Timestamp) -> 
     detector's own physics stands: ln p = −nats.
     """
     own = -np.maximum(spans["nats"].to_numpy(dtype=float), 0.0)
-    days = verdict.strength[verdict.ruling != NOT_EVALUABLE]
+    days = verdict.strength[verdict.ruling == COMPLIANT]  # a violated day carries its span's strength, not its own
     positive = days[np.isfinite(days) & (days > 0)]
     if positive.size < FEWEST or days.size < 20 * FEWEST:
         return own

@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 
-__all__ = ["LADDER", "best_windows", "middle", "own_scores", "rolling_centre", "spread_of", "standardised"]
+__all__ = ["LADDER", "best_windows", "middle", "normal_nats", "own_scores", "rolling_centre", "spread_of", "standardised", "tail_nats"]
 LADDER = (1, 2, 3, 5, 7, 10, 14, 21, 30)
 """Window lengths tried, in days."""
 
@@ -42,20 +42,30 @@ def standardised(z: np.ndarray, group: np.ndarray, floor: float = 1.0) -> np.nda
     return np.asarray(z / np.maximum(np.nan_to_num(spread, nan=floor), floor)[:, None])
 
 
-def best_windows(z: np.ndarray, group: np.ndarray, limit: float, ladder: tuple[int, ...] = LADDER) -> list[tuple[int, int, int, float]]:
-    """Return (row, first day, last day + 1, score) of the disjoint windows with the highest score over ``limit``.
+def best_windows(
+    z: np.ndarray, group: np.ndarray, limit: float, ladder: tuple[int, ...] = LADDER, beside: int = 0
+) -> list[tuple[int, int, int, float]]:
+    """Return (row, first day, last day + 1, nats) of the disjoint windows that honest days hardly reach.
 
     Parameters
     ----------
     z : array, shape (point, day)
         Daily scores, about standard normal under honest operation, high is suspicious; NaN where not evaluable.
+    group : int array, shape (point,)
+        Peer group of each point.
     limit : float
-        Smallest standardised window score.
+        Smallest −ln p of a window under the tail measured over all windows of its length.
+
+    beside : int
+        Days before and after a window that it is compared with; 0: with nothing. Edits begin and end from one day to the next, so
+        the days beside them tell more than the season.
 
     Notes
     -----
-    The score of a window of W days is Σz/√n over its n evaluable days, standardised over the point's and its peers' windows
-    of the same length, which takes care of autocorrelation. Windows are taken greedily, best first.
+    The score of a window of W days is Σz/√n over its n evaluable days, standardised over the point's and its peers' windows of the
+    same length, which takes care of autocorrelation. Its tail over all points falls off exponentially from the 95 % point on, at a
+    rate set by the median excess, which true hits hardly move; that turns scores of different lengths into comparable nats.
+    Windows are taken greedily, best first.
     """
     n, days = z.shape
     ok = np.isfinite(z)
@@ -68,20 +78,53 @@ def best_windows(z: np.ndarray, group: np.ndarray, limit: float, ladder: tuple[i
         s = total[:, width:] - total[:, :-width]
         c = count[:, width:] - count[:, :-width]
         score = np.where(c >= max(1.0, 0.5 * width), s / np.sqrt(np.maximum(c, 1.0)), np.nan)
-        score = standardised(score, group)
-        rows, starts = np.nonzero(np.nan_to_num(score, nan=-1.0) >= limit)
-        found += [(float(score[r, a]), int(r), int(a), int(a + width)) for r, a in zip(rows, starts, strict=True)]
+        if beside:
+            score = score - np.sqrt(np.maximum(c, 1.0)) * _beside(total, count, width, min(beside, max(width, 3)))
+        nats = tail_nats(standardised(score, group))
+        rows, starts = np.nonzero(np.nan_to_num(nats, nan=-1.0) >= limit)
+        found += [(float(nats[r, a]), int(r), int(a), int(a + width)) for r, a in zip(rows, starts, strict=True)]
     found.sort(key=lambda f: (-f[0], f[1], f[2], f[3]))
     taken = np.zeros((n, days + 1), dtype=bool)
     out = []
-    for score_, r, a, b in found:
+    for nats_, r, a, b in found:
         if not taken[r, max(0, a - 1) : b + 1].any():
             taken[r, a:b] = True
-            out.append((r, a, b, score_))
+            out.append((r, a, b, nats_))
     return sorted(out)
 
 
-def rolling_centre(x: np.ndarray, half: int = 30) -> np.ndarray:
+def _beside(total: np.ndarray, count: np.ndarray, width: int, k: int) -> np.ndarray:
+    """Return the mean score of the k days before and after every window, sides weighted alike; NaN where neither is known."""
+    days = total.shape[1] - 1
+    start = np.arange(days - width + 1)
+    sides = []
+    for lo, hi in ((np.maximum(start - k, 0), start), (start + width, np.minimum(start + width + k, days))):
+        n = count[:, hi] - count[:, lo]
+        sides.append(np.where(n >= 2, (total[:, hi] - total[:, lo]) / np.maximum(n, 1), np.nan))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return np.asarray(np.nanmean(np.stack(sides), axis=0))
+
+
+def tail_nats(score: np.ndarray, share: float = 0.05) -> np.ndarray:
+    """Return −ln p of scores under an exponential tail from their own 95 % point on, but never more than the normal tail claims."""
+    finite = score[np.isfinite(score)]
+    if finite.size < 40:
+        return np.where(np.isfinite(score), normal_nats(score), np.nan)
+    edge = float(np.quantile(finite, 1 - share))
+    excess = finite[finite > edge] - edge
+    rate = np.log(2) / max(float(np.median(excess)) if excess.size else 0.0, 0.1)
+    measured = np.where(score > edge, -np.log(share) + rate * (score - edge), 0.0)
+    return np.where(np.isfinite(score), np.minimum(measured, normal_nats(score)), np.nan)
+
+
+def normal_nats(score: np.ndarray) -> np.ndarray:
+    """Return −ln P(Z > score) by the Mills ratio, 0 for scores under 0.5."""
+    s = np.maximum(np.nan_to_num(score), 0.5)
+    return np.where(np.nan_to_num(score) > 0.5, 0.5 * s**2 + np.log(s * np.sqrt(2 * np.pi)), 0.0)
+
+
+def rolling_centre(x: np.ndarray, half: int = 45) -> np.ndarray:
     """Return the median of each row over the days within ``half``, shape as ``x``; NaN days are left out."""
     _n, days = x.shape
     out = np.empty_like(x, dtype=float)
@@ -91,7 +134,7 @@ def rolling_centre(x: np.ndarray, half: int = 30) -> np.ndarray:
     return out
 
 
-def own_scores(x: np.ndarray, group: np.ndarray, half: int = 30) -> np.ndarray:
+def own_scores(x: np.ndarray, group: np.ndarray, half: int = 45) -> np.ndarray:
     """Return daily departures from the point's own surroundings in robust standard deviations (own and peers', the larger)."""
     departure = x - rolling_centre(x, half)
     own = 1.4826 * middle(np.abs(departure))

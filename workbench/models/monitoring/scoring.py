@@ -75,6 +75,8 @@ def plain_terms(c: pd.DataFrame, scoring: Scoring) -> pd.DataFrame:
     exceedance = (c["family"] == "exceedance").to_numpy()
     # for a reading over the limit the other channels and their calm are no argument
     out.loc[exceedance, ["second_channel", "running", "whole_device", "duration", "below", "device_fault"]] = 0.0
+    # the shift detectors are cross-channel already: the same residual must not count twice
+    out.loc[c["family"].isin(("scale", "dilution", "clean")).to_numpy(), ["second_channel", "below"]] = 0.0
     return out
 
 

@@ -51,6 +51,8 @@ NOTICES: dict[str, Words] = {
     "irregular_times": Words(zh="时间间隔不规则，整个数据集不予判定", en="the time step is not regular, so the cube is not judged"),
     "too_few_times": Words(zh="时间点不足两个", en="fewer than two times"),
     "nothing_in_period": Words(zh="评估时段内没有数据", en="nothing inside the period"),
+    "no_cube": Words(zh="目录中没有这类监测数据，不予判定", en="the catalog holds no data of this kind, so the point is not judged"),
+    "no_monitors": Words(zh="目录中没有监测点位，无可判定", en="the catalog holds no monitor, so there is nothing to judge"),
     "not_in_cube": Words(zh="点位已登记但没有数据序列", en="the point is registered but has no series"),
     "all_missing": Words(zh="全部缺失，无法判定", en="every value is missing, so the point cannot be judged"),
     "few_values": Words(zh="有效数据过少，无法判定", en="too few ordinary values to judge"),

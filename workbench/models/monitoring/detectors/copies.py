@@ -75,7 +75,9 @@ def _join(panel: Panel, pairs: pd.DataFrame, min_hours: float) -> pd.DataFrame:
     bits = bits_per_value(panel)[rows] * length
     candidates = float(np.nansum(panel.day("n_valid")[panel.judged]))
     lag = spans["lag"].to_numpy()
-    pair_count = 2 * np.log(max(candidates, 2.0))
+    own_values = np.maximum(np.nansum(panel.day("n_valid"), axis=1), 2.0)
+    own = spans["source"].to_numpy() == rows
+    pair_count = np.where(own, 2 * np.log(own_values[rows]) - np.log(2), 2 * np.log(max(candidates, 2.0)))
     step = (pd.Timedelta(days=1).value / per_day).astype(np.int64)
     start = spans["lo"].to_numpy() - gram + 1
     out = pd.DataFrame(
@@ -126,21 +128,36 @@ def _strongest(spans: pd.DataFrame) -> pd.DataFrame:
 
 
 def history_copied_with_noise(panel: Panel, *, p_max: float, min_corr: float) -> Verdicts:
-    """Find days whose fast detail repeats an earlier day's beyond chance: a copy with a little noise or scale on top.
+    """Find spans whose fast detail repeats an earlier span's beyond chance: a copy with a little noise or scale on top.
 
-    Bounded search: the same time of day, whole days apart (the features hold the best match of every day). Honest days are
-    independent in their detail, so the Fisher z of the best of D candidates has a known tail; the point's own usual best
-    match (cycles, purges) is taken off first.
+    Bounded search: data finer than 15 minutes at whole-day shifts (the features hold the best match of every day), hourly data
+    at every shift of whole hours. Honest spans are independent in their detail, so the Fisher z of the best of N candidates
+    has a known tail; the point's own usual best match (cycles, purges) is taken off first.
+
+    Parameters
+    ----------
+    p_max : float
+        Largest probability of such a match in an honest history.
+    min_corr : float
+        Smallest correlation.
     """
-    corr, twin = panel.day("twin_corr").astype(float), panel.day("twin_day")
+    corr, twin = panel.day("twin_corr").astype(float), panel.day("twin_day").astype(float)
     days = panel.shape[1]
+    lag = np.arange(days)[None] - twin
+    degrees = np.broadcast_to(panel.per_day[:, None] * 0.5 - 3, corr.shape).copy()
+    candidates = np.full(len(corr), float(max(days, 2)))
+    for row in np.flatnonzero(panel.judged & (panel.per_day == 24)):
+        corr[row], lag[row] = _hourly_twins(panel.transformed[0][row])
+        degrees[row], candidates[row] = WINDOW * 0.5 - 3, float(days * 24)
     evaluable = panel.judged[:, None] & np.isfinite(corr)
     with np.errstate(all="ignore"):
-        z = np.arctanh(np.clip(corr, -0.999999, 0.999999)) * np.sqrt(np.maximum(panel.per_day[:, None] * 0.5 - 3, 1))
+        z = np.arctanh(np.clip(corr, -0.999999, 0.999999)) * np.sqrt(np.maximum(degrees, 1))
     usual = middle(z)[:, None]
-    spread = np.maximum(1.4826 * middle(np.abs(z - usual))[:, None], 1.0)
-    score = (z - usual) / spread
-    nats = np.where(evaluable & (corr >= min_corr), np.maximum(0.5 * score**2 - np.log(max(days, 2)), 0), 0.0)
+    spread = np.maximum(1.4826 * middle(np.abs(z - usual))[:, None], 0.3)
+    score = np.clip((z - usual) / spread, 0, 20)
+    # the best of N matches: under chance its excess over the usual best falls off faster than exp(−score)
+    nats = np.where(evaluable & (corr >= min_corr), score * np.maximum(score / 2, 1.0) - np.log(max(days, 2)), 0.0)
+    nats = np.maximum(nats, 0.0)
     hit = nats >= -np.log(p_max)
     rows = []
     for row, a, b in runs_of(hit, bridge=1):
@@ -153,9 +170,50 @@ def history_copied_with_noise(panel: Panel, *, p_max: float, min_corr: float) ->
                 "end": panel.first_day + pd.Timedelta(days=b),
                 "nats": float(min(nats[row, inside].sum(), 200.0)),
                 "corr": float(corr[row, k]),
-                "lag_days": float(k - twin[row, k]),
+                "lag_days": float(lag[row, k]),
                 "days": float(b - a),
             }
         )
     spans = pd.DataFrame(rows) if rows else no_spans(["corr", "lag_days", "days"])
     return verdicts(panel.shape, evaluable, nats, spans, panel.first_day)
+
+
+WINDOW, STRIDE, BATCH = 24, 12, 256
+"""Hours in a window of the hourly search, hours between the windows asked about, windows asked about at once."""
+
+
+def _hourly_twins(series: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return, per day, the best correlation of its hourly steps with an earlier window's at any whole-hour shift, and the shift in days.
+
+    Steps are taken against the usual step of the hour of the day, so that a daily cycle does not match itself, and clipped.
+    """
+    hours = len(series)
+    days = hours // 24
+    step = np.diff(series, prepend=np.nan)
+    table = step[: days * 24].reshape(days, 24)
+    step = step - np.tile(np.nan_to_num(middle(table, axis=0)), days + 1)[:hours]
+    known = np.isfinite(step)
+    out, shift = np.full(days, np.nan), np.full(days, np.nan)
+    if known.sum() < 4 * WINDOW:
+        return out, shift
+    size = 3 * np.mean(np.abs(step[known]))
+    x = np.clip(np.where(known, step, 0.0), -size, size).astype(np.float32)
+    windows = np.lib.stride_tricks.sliding_window_view(x, WINDOW)
+    raw = np.nan_to_num(np.diff(series, prepend=np.nan))
+    moved = np.lib.stride_tricks.sliding_window_view((raw != 0) & known, WINDOW).sum(axis=1)
+    norm = np.sqrt(np.einsum("ij,ij->i", windows, windows))
+    fit = (moved >= 0.7 * WINDOW) & (norm > 0)
+    unit = np.where(fit[:, None], windows / np.maximum(norm, 1e-12)[:, None], 0.0).astype(np.float32)
+    asked = np.arange(0, len(unit), STRIDE)
+    best, best_at = np.full(len(asked), -1.0), np.zeros(len(asked), dtype=int)
+    for lo in range(0, len(asked), BATCH):
+        at = asked[lo : lo + BATCH]
+        corr = unit[at] @ unit[: at[-1] + 1].T
+        corr[np.arange(corr.shape[1])[None] > (at - WINDOW)[:, None]] = -1.0
+        best_at[lo : lo + BATCH] = corr.argmax(axis=1)
+        best[lo : lo + BATCH] = corr.max(axis=1)
+    for k, at in enumerate(asked):
+        d = (at + WINDOW // 2) // 24
+        if fit[at] and d < days and not best[k] <= np.nan_to_num(out[d], nan=-1.0):
+            out[d], shift[d] = best[k], (at - best_at[k]) / 24
+    return out, shift

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from workbench.models.monitoring.detectors.shift import LONGEST, log_tail
+from workbench.models.monitoring.detectors.shift import LONGEST
 from workbench.models.monitoring.panel import Panel
-from workbench.models.monitoring.scan import best_windows, middle, own_scores
-from workbench.models.monitoring.verdicts import Verdicts, no_spans, sellke, verdicts
+from workbench.models.monitoring.scan import best_windows, middle, normal_nats, own_scores
+from workbench.models.monitoring.verdicts import Verdicts, no_spans, runs_of, verdicts
 
 
 def values_generated(panel: Panel, *, score_min: float, lag_max: float, lag_usual: float) -> Verdicts:
@@ -17,7 +17,7 @@ def values_generated(panel: Panel, *, score_min: float, lag_max: float, lag_usua
     Parameters
     ----------
     score_min : float
-        Smallest standardised window score of the loss of lag-1 autocorrelation against own past and peers.
+        Smallest −ln p of a window of the loss of lag-1 autocorrelation against own past and peers.
     lag_max : float
         Largest median autocorrelation inside the span.
     lag_usual : float
@@ -34,20 +34,34 @@ def values_generated(panel: Panel, *, score_min: float, lag_max: float, lag_usua
     with np.errstate(all="ignore"):
         fisher = np.arctanh(np.clip(lag, -0.98, 0.98))
     z = np.where(able, -own_scores(np.where(able, fisher, np.nan), panel.peers), np.nan)
+    loose = _decoupled(panel)
+    # where related channels exist, both must go: the order in time and the dependence on them
+    both = np.where((z > 0) & (loose > 0), (np.clip(z, 0, 6) + np.clip(loose, 0, 6)) / np.sqrt(2), np.minimum(z, 0))
+    z = np.where(np.isfinite(loose), both, z)
     # a point that is generated throughout has no honest past: measure it against its peers
     whole = able & (usual < lag_max)[:, None]
     z = np.where(whole, np.maximum(np.nan_to_num(z), 3.0), z)
     rows = []
-    for row, a, b, score in best_windows(z, panel.peers, score_min, tuple(w for w in (1, *LONGEST) if w <= max(1, days // 3))):
+    for row, a, b, score in best_windows(z, panel.peers, score_min, tuple(w for w in LONGEST if w <= max(1, days // 3))):
         inside = float(np.nanmedian(lag[row, a:b]))
         if inside > lag_max:
             continue
         kept, before = _dependence(panel, row, a, b)
         start, end = panel.first_day + pd.Timedelta(days=a), panel.first_day + pd.Timedelta(days=b)
         numbers = {"lag1": inside, "usual": float(reference[row]), "dependence": kept, "dependence_usual": before, "days": b - a}
-        rows.append({"row": row, "start": start, "end": end, "nats": float(sellke(log_tail(score))), **numbers})
+        rows.append({"row": row, "start": start, "end": end, "nats": score, **numbers})
     spans = pd.DataFrame(rows) if rows else no_spans(["lag1", "usual", "dependence", "dependence_usual", "days"])
-    return verdicts(panel.shape, able, np.nan_to_num(np.maximum(z, 0)), spans, panel.first_day)
+    return verdicts(panel.shape, able, np.zeros(panel.shape), spans, panel.first_day)
+
+
+def _decoupled(panel: Panel) -> np.ndarray:
+    """Return how much the day's readings scatter about their expectation, against own past, in robust standard deviations."""
+    n, days = panel.shape
+    r = panel.expectation.residual.reshape(n, days, 24)
+    apart = np.abs(r - middle(r, axis=2)[:, :, None])
+    scatter = np.where(np.isfinite(apart).sum(axis=2) >= 8, middle(apart, axis=2), np.nan)
+    with np.errstate(all="ignore"):
+        return own_scores(np.log(np.where(scatter > 0, scatter, np.nan)), panel.peers)
 
 
 def smoothness(panel: Panel) -> np.ndarray:
@@ -95,10 +109,10 @@ def purge_off_schedule(panel: Panel, *, score_min: float, dips_min: float) -> Ve
     score = (dips - usual) / np.sqrt(np.maximum(usual, 0.5))
     hit = able & (score >= score_min) & (dips >= dips_min) & (panel.running_share >= 0.4)
     rows = []
-    for row, a, b in _runs(hit):
+    for row, a, b in runs_of(hit, bridge=1):
         start, end = panel.first_day + pd.Timedelta(days=a), panel.first_day + pd.Timedelta(days=b)
         top = float(score[row, a:b].max())
-        nats = float(0.5 * sellke(log_tail(min(top, 8.0))))
+        nats = float(0.5 * normal_nats(np.array([min(top, 8.0)]))[0])
         rows.append(
             {
                 "row": row,
@@ -112,9 +126,3 @@ def purge_off_schedule(panel: Panel, *, score_min: float, dips_min: float) -> Ve
         )
     spans = pd.DataFrame(rows) if rows else no_spans(["dips", "usual", "days"])
     return verdicts(panel.shape, able, np.maximum(score, 0), spans, panel.first_day)
-
-
-def _runs(hit: np.ndarray) -> list[tuple[int, int, int]]:
-    from workbench.models.monitoring.verdicts import runs_of
-
-    return runs_of(hit, bridge=1)

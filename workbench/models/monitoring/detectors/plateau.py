@@ -7,8 +7,7 @@ import pandas as pd
 
 from workbench.models.monitoring.kernels import EARLY, LEVELS, level_of
 from workbench.models.monitoring.panel import Panel
-from workbench.models.monitoring.scan import middle
-from workbench.models.monitoring.verdicts import SPAN_COLUMNS, Verdicts, no_spans, runs_of, verdicts
+from workbench.models.monitoring.verdicts import SPAN_COLUMNS, Verdicts, no_spans, verdicts
 
 
 def tie_rates(panel: Panel) -> tuple[np.ndarray, np.ndarray]:
@@ -30,7 +29,9 @@ def tie_rates(panel: Panel) -> tuple[np.ndarray, np.ndarray]:
             typical = np.median((own[0][members] + 0.5) / (own[1][members] + 1.0))
             peers[members] = typical
         mean = (own[0] + prior * peers) / (own[1] + prior)
-        rates.append((smooth[:, :, on] + prior * mean[:, None]) / (smooth[:, :, chances] + prior))
+        # later ties are rare at most levels: there they lean on the early rate of the level, somewhat stickier
+        lean = np.repeat(mean[:, None], LEVELS, axis=1) if not rates else np.minimum(np.sqrt(rates[0]), np.maximum(mean[:, None], rates[0]))
+        rates.append((smooth[:, :, on] + prior * lean) / (smooth[:, :, chances] + prior))
     return np.clip(rates[0], 1e-3, 0.999), np.clip(np.maximum(rates[1], rates[0]), 1e-3, 0.999)
 
 
@@ -66,12 +67,17 @@ def values_stay_constant(panel: Panel, *, p_max: float, min_hours: float, floor_
 
 
 def at_floor(panel: Panel, value: np.ndarray, floor_share: float) -> np.ndarray:
-    """Return where a value is the detection floor: zero, or the point's lowest value if many days reach it."""
-    low = panel.day("low")
-    lowest = np.where(np.isfinite(low), low, np.inf).min(axis=1)
-    share = (low <= lowest[:, None]).sum(axis=1) / np.maximum(np.isfinite(low).sum(axis=1), 1)
-    is_floor = (value <= lowest[:, None]) & (share >= floor_share)[:, None]
-    return np.asarray(is_floor | (value == 0))
+    """Return where a value is at the detection floor: zero, or no more than the lowest value that many days end on."""
+    low = np.where(np.isfinite(panel.day("low")), panel.day("low"), np.nan)
+    floor = np.full(len(low), -np.inf)
+    for row in np.flatnonzero(panel.judged):
+        seen = low[row][np.isfinite(low[row])]
+        if seen.size:
+            values, counts = np.unique(seen, return_counts=True)
+            often = counts >= max(floor_share * seen.size, 3)
+            # the lowest value that many days end on: everything up to it reads as "not detected"
+            floor[row] = values[often][0] if often.any() and values[often][0] <= np.median(seen) else -np.inf
+    return np.asarray((value <= floor[:, None]) | (value == 0))
 
 
 def at_top(panel: Panel, value: np.ndarray) -> np.ndarray:
@@ -109,14 +115,14 @@ def _run_spans(panel: Panel, hit: np.ndarray, nats: np.ndarray, early: np.ndarra
 def values_clipped_below_limit(panel: Panel, *, p_max: float, min_share: float, near: float) -> Verdicts:
     """Find days whose top is cut off: many values equal to the largest one, day after day the same.
 
-    The chance of k values tied at the top is ρ^(k−1) with the point's own tie rate at that level; an equal top on the
-    neighbouring day counts once more. The end of the measuring range is genuine saturation. Where a limit is known, a top
+    The chance of k values tied at the top is ρ^(k−1) with the point's own tie rate at that level; days with the same top within
+    four days of each other are counted together. The end of the measuring range is genuine saturation. Where a limit is known, a top
     within ``near`` under it (or under 0.7 or 0.5 of it, the tax notches) speaks more, any other less.
 
     Parameters
     ----------
     p_max : float
-        Largest probability of the ties at the top on an honest day.
+        Largest probability of the ties at the top under honest operation.
     min_share : float
         Smallest share of the day's values at the top.
     near : float
@@ -124,46 +130,49 @@ def values_clipped_below_limit(panel: Panel, *, p_max: float, min_share: float, 
     """
     early, _ = tie_rates(panel)
     top, count, valid = panel.day("high"), panel.day("n_at_high").astype(float), panel.day("n_valid")
-    # one plateau at the top is a constant value or a stuck instrument, not a cap: only returns to the same top count
-    count = count - np.where(panel.day("run_value") == top, panel.day("run") - 1, 0)
     levels = np.array([level_of(float(v)) if np.isfinite(v) else 0 for v in top.ravel()]).reshape(top.shape)
     rate = np.maximum(early[np.arange(len(top))[:, None], levels], 0.05)
-    limit = panel.roster["limit"].to_numpy(dtype=float)[:, None]
+    limit = panel.roster["limit"].to_numpy(dtype=float)
     evaluable = panel.judged[:, None] & (valid >= 0.5 * panel.per_day[:, None])
+    # one plateau at the top is a constant value or a stuck instrument, not a cap: a day gets the returns to its top
+    plateau = np.where(panel.day("run_value") == top, panel.day("run") - 1, 0)
+    returns = np.maximum(count - 1 - 0.7 * plateau, 0)
+    whole = panel.day("run") >= 0.8 * valid
     share = count / np.maximum(valid, 1)
-    same = np.zeros(top.shape)
-    same[:, 1:] += top[:, 1:] == top[:, :-1]
-    same[:, :-1] += top[:, :-1] == top[:, 1:]
-    nats = (count - 1) * -np.log(rate) - np.log(np.maximum(valid, 1)) + same * -np.log(rate)
-    spread = panel.day("sd") > 0
-    place = np.zeros(top.shape)
-    for notch in (1.0, 0.7, 0.5):
-        ratio = top / (notch * limit)
-        place = np.where((ratio <= 1.0 + 1e-6) & (ratio >= 1 - near), 1.0, place)
-    usual = middle(np.where(evaluable, top, np.nan))[:, None]
-    cut = top >= 0.6 * usual  # the top of a low day is no cap
-    whole = panel.day("run") >= 0.9 * valid
-    nats = np.where(evaluable & spread & ~whole & cut & (share >= min_share) & ~at_top(panel, top), np.maximum(nats, 0), 0.0)
-    hit = nats >= -np.log(p_max)
+    usable = evaluable & (panel.day("sd") > 0) & ~whole & ~at_floor(panel, top, 0.08) & ~at_top(panel, top)
+    nats = np.where(usable, returns * -np.log(rate), 0.0)
     rows = []
-    for row, a, b in runs_of(hit, bridge=2):
-        inside = slice(a, b)
-        k = int(np.argmax(nats[row, inside])) + a
-        rows.append(
-            {
-                "row": row,
-                "start": panel.first_day + pd.Timedelta(days=a),
-                "end": panel.first_day + pd.Timedelta(days=b),
-                "nats": float(nats[row, inside].sum()),
-                "value": float(top[row, k]),
-                "share": float(np.nanmean(share[row, inside])),
-                "limit": float(limit[row, 0]),
-                "near_limit": float(place[row, k]),
-                "days": float(hit[row, inside].sum()),
-            }
-        )
+    for row in np.flatnonzero(usable.any(axis=1)):
+        for days in _same_top(top[row], usable[row]):
+            total = nats[row, days].sum() + (len(days) - 1) * -np.log(rate[row, days].max()) - np.log(max(valid[row, days].max(), 2))
+            mean_share = float(share[row, days].mean())
+            if total < -np.log(p_max) or mean_share < min_share:
+                continue
+            value = float(top[row, days[0]])
+            place = max(float(1 - near <= value / (notch * limit[row]) <= 1 + 1e-6) for notch in (1.0, 0.7, 0.5))
+            rows.append(
+                {
+                    "row": int(row),
+                    "start": panel.first_day + pd.Timedelta(days=int(days[0])),
+                    "end": panel.first_day + pd.Timedelta(days=int(days[-1]) + 1),
+                    "nats": float(total),
+                    "value": value,
+                    "share": mean_share,
+                    "limit": float(limit[row]),
+                    "near_limit": place,
+                    "days": float(len(days)),
+                }
+            )
     spans = pd.DataFrame(rows) if rows else no_spans(["value", "share", "limit", "near_limit", "days"])
-    return verdicts(panel.shape, evaluable, nats, spans, panel.first_day)
+    return verdicts(panel.shape, evaluable, np.zeros(panel.shape), spans, panel.first_day)
+
+
+def _same_top(top: np.ndarray, usable: np.ndarray, gap: int = 4) -> list[np.ndarray]:
+    """Return the groups of days that share one top value, no more than ``gap`` days apart."""
+    days = np.flatnonzero(usable)
+    order = days[np.lexsort((days, top[days]))]
+    cut = np.flatnonzero((np.diff(top[order]) != 0) | (np.diff(order) > gap)) + 1
+    return [g for g in np.split(order, cut) if len(g)]
 
 
 __all__ = ["SPAN_COLUMNS", "tie_rates", "values_clipped_below_limit", "values_stay_constant"]

@@ -8,7 +8,7 @@ import pandas as pd
 from workbench.models.monitoring.expectation import Expectation
 from workbench.models.monitoring.panel import Panel
 from workbench.models.monitoring.scan import best_windows, middle, own_scores
-from workbench.models.monitoring.verdicts import Verdicts, no_spans, sellke, verdicts
+from workbench.models.monitoring.verdicts import Verdicts, no_spans, verdicts
 from workbench.models.monitoring.vocabulary import OXYGEN
 
 LONGEST = (2, 3, 5, 7, 10, 14, 21, 30)
@@ -21,14 +21,8 @@ def daily_residual(expectation: Expectation, days: int) -> np.ndarray:
     return np.where(np.isfinite(r).sum(axis=2) >= 6, middle(r, axis=2), np.nan)
 
 
-def log_tail(score: np.ndarray | float) -> np.ndarray:
-    """Return ln P(Z > score) for large scores, by the Mills ratio."""
-    s = np.maximum(np.asarray(score, dtype=float), 0.5)
-    return np.asarray(-0.5 * s**2 - np.log(s * np.sqrt(2 * np.pi)))
-
-
 def _windows(panel: Panel, z: np.ndarray, score_min: float, ladder: tuple[int, ...] = LONGEST) -> list[tuple[int, int, int, float]]:
-    return best_windows(z, panel.peers, score_min, tuple(w for w in ladder if w <= max(2, panel.shape[1] // 3)))
+    return best_windows(z, panel.peers, score_min, tuple(w for w in ladder if w <= max(2, panel.shape[1] // 3)), beside=10)
 
 
 def _dates(panel: Panel, a: int, b: int) -> tuple[pd.Timestamp, pd.Timestamp]:
@@ -49,7 +43,7 @@ def values_scaled_down(panel: Panel, *, score_min: float, explained_min: float, 
     Parameters
     ----------
     score_min : float
-        Smallest standardised window score of the downward residual.
+        Smallest −ln p of a window of the downward residual, over all windows of its length.
     explained_min : float
         Smallest share of variance that the related channels explain; below it the detector abstains.
     drop_min : float
@@ -68,7 +62,7 @@ def _edit(panel: Panel, *, slope: bool, score_min: float, explained_min: float, 
     able &= panel.pollutant[:, None] & panel.expectation.logarithmic[:, None]
     z = np.where(able, z, np.nan)
     rough = np.log(np.where(panel.day("rough") > 0, panel.day("rough"), np.nan))
-    strength = np.where(able, np.maximum(z, 0), np.nan)
+    strength = np.zeros(panel.shape)
     rows = []
     for row, a, b, score in _windows(panel, z, score_min):
         near = np.r_[max(0, a - 21) : a, b : min(panel.shape[1], b + 21)]
@@ -82,7 +76,7 @@ def _edit(panel: Panel, *, slope: bool, score_min: float, explained_min: float, 
             continue
         start, end = _dates(panel, a, b)
         abrupt = _edge(r[row], a, b, drop)
-        nats = float(sellke(log_tail(score))) * 0.5
+        nats = score
         numbers = {"drop": 1 - np.exp(-drop), "days": b - a, "abrupt": abrupt, "explained": panel.expectation.explained[row]}
         rows.append({"row": row, "start": start, "end": end, "nats": nats, **numbers})
     spans = pd.DataFrame(rows) if rows else no_spans(["drop", "days", "abrupt", "explained"])
@@ -114,7 +108,7 @@ def clean_water_replaces_sample(panel: Panel, *, score_min: float, drop_min: flo
     Parameters
     ----------
     score_min : float
-        Smallest standardised window score of both together.
+        Smallest −ln p of a window of both together.
     drop_min : float
         Smallest drop of the level, as a share.
     flat_max : float
@@ -148,11 +142,11 @@ def clean_water_replaces_sample(panel: Panel, *, score_min: float, drop_min: flo
         if drop < drop_min or (ratio > flat_max and joint < 3):
             continue
         start, end = _dates(panel, a, b)
-        nats = float(sellke(log_tail(score)))
+        nats = score
         abrupt = _edge(level[row], a, b, -np.log1p(-min(drop, 0.99)))
         rows.append({"row": row, "start": start, "end": end, "nats": nats, "drop": drop, "flat": ratio, "days": b - a, "abrupt": abrupt})
     spans = pd.DataFrame(rows) if rows else no_spans(["drop", "flat", "days", "abrupt"])
-    return verdicts(panel.shape, able, np.nan_to_num(np.maximum(z, 0)), spans, panel.first_day)
+    return verdicts(panel.shape, able, np.zeros(panel.shape), spans, panel.first_day)
 
 
 def _joint_drop(panel: Panel, low: np.ndarray) -> np.ndarray:
@@ -175,7 +169,7 @@ def sampling_line_diluted(panel: Panel, *, score_min: float, air_min: float, agr
     Parameters
     ----------
     score_min : float
-        Smallest standardised window score of the joint movement.
+        Smallest −ln p of a window of the joint movement.
     air_min : float
         Smallest share of air.
     agree : float
@@ -226,7 +220,7 @@ def sampling_line_diluted(panel: Panel, *, score_min: float, air_min: float, agr
         if len(shares) < 2 and not on_line:
             continue
         start, end = _dates(panel, a, b)
-        nats = float(sellke(log_tail(score)))
+        nats = score
         for p in partners[row]:
             numbers = {"air": share, "o2_share": air, "on_line": float(on_line), "pollutants": len(shares), "days": b - a}
             rows_out.append({"row": int(p), "start": start, "end": end, "nats": nats, **numbers})
@@ -234,7 +228,6 @@ def sampling_line_diluted(panel: Panel, *, score_min: float, air_min: float, agr
     strength = np.zeros((n, days))
     for head, rows in partners.items():
         able[rows] = able_rows[head]
-        strength[rows] = np.nan_to_num(np.maximum(joint[head], 0))
     spans = pd.DataFrame(rows_out) if rows_out else no_spans(["air", "o2_share", "on_line", "pollutants", "days"])
     return verdicts(panel.shape, able, strength, spans, panel.first_day)
 
