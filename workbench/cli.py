@@ -283,6 +283,37 @@ def promote(
         raise typer.Exit(FAILURE)
 
 
+@app.command(
+    epilog=_examples(
+        "workbench schedule '0 6 * * mon'",
+        "workbench schedule '30 2 * * *' reference --catalog my/catalog.yml",
+        "workbench schedule '0 6 * * mon' --once",
+    )
+)
+def schedule(
+    cron: Annotated[str, typer.Argument(help="Five cron fields, Asia/Shanghai.")],
+    experiment: Annotated[str, typer.Argument(help="Name in experiments/, or an experiment file.")] = "reference",
+    catalog: Annotated[str, typer.Option("--catalog", help="Catalog file or URL instead of the experiment's.")] = "",
+    settings: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, as for run. Repeatable.")] = None,
+    folder: Annotated[Path | None, typer.Option("--out", help="Reports folder (default: reports/ of the project).")] = None,
+    once: Annotated[bool, typer.Option("--once", help="Run now, tell, and end.")] = False,
+) -> None:
+    """按日历执行。Run an experiment by the calendar; tell the result by file and log, WORKBENCH_WEBHOOK, WORKBENCH_SMTP."""
+    from workbench.pipeline.request import request
+    from workbench.pipeline.schedule import run_and_tell, serve_schedule, trigger
+
+    trigger(cron)
+    wanted = request(experiment, catalog=catalog, settings=settings or [], out=folder)  # refuses now what would fail at night
+    arguments = [str(wanted.file), "--resume", "--catalog", wanted.catalog, "--out", str(wanted.reports)]
+    arguments += [part for setting in settings or [] for part in ("--set", setting)]
+    if once:
+        result = run_and_tell(arguments, wanted.reports)
+        out.print("\n".join(result["closing"]), markup=False, highlight=False)
+        raise typer.Exit(OK if result["ok"] else FAILURE)
+    out.print(f"等待 waiting for {cron}; end with Ctrl-C")
+    serve_schedule(cron, arguments, wanted.reports, lambda text: out.print(text, markup=False, highlight=False, soft_wrap=True))
+
+
 @audit.command(
     "verify",
     epilog=_examples(
