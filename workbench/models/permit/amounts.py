@@ -42,11 +42,10 @@ def product_made(d: Dossier, start: pd.Timestamp, end: pd.Timestamp) -> float:
     """Return the ledger's product of a span (t), scaled to the whole span; NaN under 80 % of its days."""
     if d.ledger is None or not len(d.ledger):
         return float("nan")
-    rows = d.ledger[(d.ledger["field"] == "output_t") & d.ledger["value"].notna()]
-    days = rows["date"].to_numpy().astype("datetime64[D]")
+    days, made = d.ledger_of("output_t")
     inside = (days >= np.datetime64(start, "D")) & (days < np.datetime64(end, "D"))
     covered = len(np.unique(days[inside])) / max((end - start) / pd.Timedelta(days=1), 1.0)
-    return float(rows["value"].to_numpy()[inside].sum()) / covered if covered >= 0.8 else float("nan")
+    return float(made[inside].sum()) / covered if covered >= 0.8 else float("nan")
 
 
 def coefficient_amount(

@@ -114,7 +114,8 @@ def open_book(catalog: CatalogView, period: Period, settings: Settings) -> Book:
     grid = Grid.over(period)
     enterprises, outlets, points = (catalog.table(t) for t in ("enterprises", "outlets", "points"))
     owner = dict(zip(outlets["outlet_id"], outlets["enterprise_id"], strict=True))
-    frames = {t: catalog.table(t) for t in (*TABLES, *OPTIONAL) if catalog.has(t)}
+    # a table without any row says nothing of anybody: as if it were absent, never "nobody has one"
+    frames = {t: f for t in (*TABLES, *OPTIONAL) if catalog.has(t) and (len(f := catalog.table(t)) or t == "marks")}
     if "permits" in frames:
         by_permit = dict(zip(frames["permits"]["permit_id"], frames["permits"]["enterprise_id"], strict=True))
         for t in ("permit_limits", "permit_duties", "execution_reports", "permit_outlets", "permit_materials"):

@@ -196,14 +196,13 @@ def _marks(d: Dossier, results: list[RuleResult], out: dict[str, np.ndarray]) ->
 
 def _ledger(d: Dossier, field: str) -> np.ndarray:
     level = np.full(d.grid.n, -1, np.int8)
-    rows = d.ledger[d.ledger["field"] == field] if d.ledger is not None else None
-    if rows is None or not len(rows):
+    on, value = d.ledger_of(field)
+    if not len(on):
         return level
     first = d.grid.start.floor("D")
     days = int(np.ceil((d.grid.end - first) / pd.Timedelta(days=1)))
-    at = ((rows["date"].to_numpy().astype("datetime64[D]") - first.to_datetime64()) / np.timedelta64(1, "D")).astype(int)
-    value = rows["value"].to_numpy(float)
-    usable = np.isfinite(value) & (at >= 0) & (at < days)
+    at = ((on - first.to_datetime64()) / np.timedelta64(1, "D")).astype(int)
+    usable = (at >= 0) & (at < days)
     said = np.full(days, -1, np.int8)
     np.maximum.at(said, at[usable], (value[usable] > 0).astype(np.int8))
     skip = int((d.grid.start - first) / pd.Timedelta(hours=1))

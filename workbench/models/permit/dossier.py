@@ -229,13 +229,27 @@ class Dossier:
         return [self.say(rule, Ruling.NOT_EVALUABLE, f"无法评估：{zh}。", f"Not evaluable: {en}.", **more)]
 
     @cached_property
-    def production_hours(self) -> tuple[np.ndarray, np.ndarray]:
-        """Days (datetime64, sorted) and the ledger's production hours on them; both empty without a ledger."""
+    def _ledger_fields(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         if self.ledger is None or not len(self.ledger):
-            return np.empty(0, "datetime64[ns]"), np.empty(0)
-        rows = self.ledger[(self.ledger["field"] == "production_hours") & self.ledger["value"].notna()]
-        per_day = rows.groupby(rows["date"].dt.normalize())["value"].max()
-        return per_day.index.to_numpy().astype("datetime64[ns]"), per_day.to_numpy(float)
+            return {}
+        value = self.ledger["value"].to_numpy(float)
+        days = self.ledger["date"].to_numpy().astype("datetime64[D]")
+        codes, names = pd.factorize(self.ledger["field"])
+        known = np.isfinite(value)
+        return {str(name): (days[at], value[at]) for k, name in enumerate(names) for at in [np.flatnonzero((codes == k) & known)]}
+
+    def ledger_of(self, field: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return days (datetime64[D]) and values of a ledger field, one entry per row with a value, as written."""
+        return self._ledger_fields.get(field, (np.empty(0, "datetime64[D]"), np.empty(0)))
+
+    @cached_property
+    def production_hours(self) -> tuple[np.ndarray, np.ndarray]:
+        """Days (datetime64[D], sorted) and the ledger's longest production hours on each; empty without a ledger."""
+        days, hours = self.ledger_of("production_hours")
+        unique, at = np.unique(days, return_inverse=True)
+        longest = np.zeros(len(unique))
+        np.maximum.at(longest, at, hours)
+        return unique, longest
 
     @cached_property
     def declared_items(self) -> pd.DataFrame:

@@ -22,15 +22,16 @@ def treatment_hours_contradict_power(d: Dossier, *, hours_more: float, days_lowe
     meters = [p for p in d.power if p.role == "treatment"]
     if not meters:
         return d.cannot(name, "没有治理设施用电监测", "treatment power is not metered", **facts)
-    said = d.ledger[(d.ledger["field"] == "treatment_hours") & d.ledger["value"].notna()]
+    said_on, said = d.ledger_of("treatment_hours")
     first = d.grid.start.ceil("D")
     skip, days = int((first - d.grid.start) / pd.Timedelta(hours=1)), (d.grid.end - first).days
-    at = ((said["date"] - first) / pd.Timedelta(days=1)).to_numpy(float)
+    at = (said_on - first.to_datetime64()) / np.timedelta64(1, "D")
     inside = (at >= 0) & (at < days)
     if days < 1 or not inside.any():
         return d.cannot(name, "台账没有治理设施运行时数", "the ledger holds no treatment hours", **facts)
-    recorded = np.full(days, np.nan)
-    recorded[at[inside].astype(int)] = said["value"].to_numpy(float)[inside]
+    recorded = np.full(days, np.inf)
+    np.minimum.at(recorded, at[inside].astype(int), said[inside])  # of several facilities the one that says least
+    recorded[np.isinf(recorded)] = np.nan
     state = np.stack([p.running[skip : skip + 24 * days].reshape(days, 24) for p in meters]).astype(float)
     heard = np.isfinite(state).any(axis=0).sum(axis=1)  # hours of the day in which some meter reported
     best = np.where(np.isfinite(state), state, 0.0).max(axis=0).sum(axis=1)  # the busiest meter, in the discharger's favour

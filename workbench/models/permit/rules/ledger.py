@@ -140,8 +140,9 @@ def _wide(d: Dossier) -> pd.DataFrame:
     frame = d.ledger
     if frame is None or not len(frame):
         return pd.DataFrame()
-    key = frame["facility"].fillna("").astype(object) + "/" + frame["field"].astype(object)
-    codes, columns = pd.factorize(key, sort=True)
+    place, places = pd.factorize(frame["facility"].fillna(""), sort=True)
+    field, fields = pd.factorize(frame["field"], sort=True)
+    codes, columns = place * len(fields) + field, range(len(places) * len(fields))
     days = frame["date"].to_numpy().astype("datetime64[D]")
     unique, at = np.unique(days, return_inverse=True)
     out = np.full((len(unique), len(columns)), np.nan)
