@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from workbench.contracts import CatalogView, ParameterError
+from workbench.contracts import CatalogView, ParameterError, interval_s
 from workbench.contracts.units import factor_between
 from workbench.models.hourly import Grid, hour_means, referenced
 
@@ -93,6 +93,9 @@ def quarterly_amounts(catalog: CatalogView, grid: Grid) -> tuple[list[Quarter], 
         usable = pollutants[pollutants["outlet_id"].isin(flows.index)]
         lost += [f"{p}: no flow meter at its outlet" for p in pollutants.loc[~pollutants["outlet_id"].isin(flows.index), "point_id"]]
         cube = catalog.cube(entry)
+        if not interval_s(cube) <= 3600:
+            lost.append(f"{entry}: coarser than an hour")
+            continue
         for first in range(0, len(usable), BLOCK):
             block = usable.iloc[first : first + BLOCK]
             ids = block["outlet_id"].unique()
@@ -108,7 +111,11 @@ def quarterly_amounts(catalog: CatalogView, grid: Grid) -> tuple[list[Quarter], 
                 j, reference = row[point.outlet_id], float(outlets["o2_ref"].get(point.outlet_id, np.nan))
                 mean = c.mean[k] * np.float32(scale)
                 compared = referenced(mean, o2.mean[j], reference, o2_highest=19.0) if np.isfinite(reference) else mean
-                kg = mean.astype(float) * q.mean[j].astype(float) * KG[entry]
+                flow_scale = _scale(str(flows["unit"].get(point.outlet_id, "")), "m³/h")
+                if not np.isfinite(flow_scale):
+                    lost.append(f"{point.point_id}: unit {flows['unit'].get(point.outlet_id)!r} of its flow meter is not a flow")
+                    continue
+                kg = mean.astype(float) * q.mean[j].astype(float) * flow_scale * KG[entry]
                 kg[q.mean[j] == 0] = 0.0
                 found += _quarters(point, compared, kg, grid, entry)
     return found, lost

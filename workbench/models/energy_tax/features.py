@@ -14,7 +14,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from workbench.contracts import CatalogView, InsufficientData, Kind, Period, Ruling
+from workbench.contracts import CatalogView, InsufficientData, Kind, Period, Ruling, interval_s
 from workbench.models.energy_tax.books import Energy, judge_carbon, judge_intensity, judge_tax
 from workbench.models.energy_tax.judgement import Judgement, not_evaluable
 from workbench.models.energy_tax.meters import Works, hour_of, hourly_minutes, read_works
@@ -24,7 +24,7 @@ from workbench.models.energy_tax.rules_power import (
     treatment_off_while_producing,
 )
 from workbench.models.energy_tax.settings import Settings
-from workbench.models.energy_tax.states import State
+from workbench.models.energy_tax.states import Drive, State
 from workbench.models.energy_tax.witnesses import Witnesses
 from workbench.models.hourly import Grid, hour_means
 
@@ -46,6 +46,7 @@ HOURLY: dict[str, tuple[int, str, str]] = {
 """Hourly variables: fill, unit, meaning."""
 RESULT_COLUMNS = (*(f.name for f in fields(Judgement) if f.name not in ("parts", "evidence")), "evidence")
 PART_COLUMNS = ("result", "feature", "label_zh", "label_en", "unit", "value", "contribution")
+HOUR_S = 3600.0
 JOIN = "\x1f"
 """Joins the identifiers of evidence, so that they fit an array."""
 
@@ -77,11 +78,9 @@ def _power_side(
     points = catalog.table("points")
     found: list[Judgement] = []
     sensors = points[(points["system"] == "condition") & points["enterprise_id"].isin(row)]
-    if not catalog.has("obs_power"):
-        zh, en = (
-            "目录中没有用电数据，无法判断治污设施是否停运",
-            "the catalog has no power data: whether treatment stopped while producing cannot be judged",
-        )
+    lost = _why_no_power(catalog)
+    if lost is not None:
+        zh, en = lost
         _conditions(catalog, sensors, sorted(row), grid, None, row, hourly)
         return [not_evaluable(r, "", span, Kind.TREATMENT_OFF, zh, en) for r in (OFF, IDLE)]
     meters = points[(points["system"] == "power") & points["enterprise_id"].isin(row)]
@@ -112,11 +111,31 @@ def _power_side(
     return found
 
 
+def _why_no_power(catalog: CatalogView) -> tuple[str, str] | None:
+    """Return why nothing can be said from power, None where something can."""
+    if not catalog.has("obs_power"):
+        zh = "目录中没有用电数据，无法判断治污设施是否停运"
+        return zh, "the catalog has no power data: whether treatment stopped while producing cannot be judged"
+    step = interval_s(catalog.cube("obs_power"))
+    if step > HOUR_S:
+        zh = f"用电数据间隔为{step / HOUR_S:g}小时，长于1小时，无法判断治污设施是否停运"
+        return (
+            zh,
+            f"power comes every {step / HOUR_S:g} h, coarser than an hour: whether treatment stopped while producing cannot be judged",
+        )
+    return None
+
+
+def _hourly(catalog: CatalogView, entry: str) -> bool:
+    """Return whether a cube is there and its grid fine enough for hourly means."""
+    return catalog.has(entry) and interval_s(catalog.cube(entry)) <= HOUR_S
+
+
 def works_of(catalog: CatalogView, period: Period, enterprise_id: str, settings: Settings) -> Works | None:
     """Return the power side of one enterprise; None where it has no meter."""
     points = catalog.table("points")
     mine = points[(points["system"] == "power") & (points["enterprise_id"] == enterprise_id)]
-    if not catalog.has("obs_power") or not len(mine):
+    if _why_no_power(catalog) is not None or not len(mine):
         return None
     blocks = list(read_works(catalog.cube("obs_power"), mine, _marks(catalog), Grid.over(period), settings))
     return blocks[0][0] if blocks else None
@@ -126,7 +145,7 @@ def intensity_months(catalog: CatalogView, period: Period, settings: Settings) -
     """Return monthly output and reagent per metered production energy, with their pooled expectation."""
     grid = Grid.over(period)
     energy = Energy(grid)
-    if catalog.has("obs_power"):
+    if _why_no_power(catalog) is None:
         points = catalog.table("points")
         meters = points[(points["system"] == "power") & (points["role"] == "production")]
         empty = pd.DataFrame(columns=["enterprise_id", "start", "end", "kind"])
@@ -162,7 +181,7 @@ def _states(works: Works, grid: Grid, hourly: dict[str, NDArray[np.int8]], e: in
     """Fill the hourly states of one enterprise and its daily energy."""
     hour, n = hour_of(works, grid), grid.n
     for role in ("production", "treatment", "total"):
-        rows = works.rows(role)
+        rows = [k for k in works.rows(role) if not _untold(works, k)]
         if rows:
             hourly[f"{role}_level"][e] = _level(works, rows, hour, n, low_by_power=role != "treatment")
     for name, flags in (("off", works.off), ("idle", works.idle), ("excused", works.excused), ("frozen", works.frozen)):
@@ -174,6 +193,11 @@ def _states(works: Works, grid: Grid, hourly: dict[str, NDArray[np.int8]], e: in
             at = int(hour[s.at])
             swap[max(0, at - 24) : at + 24] = 1
     _energy(works, grid, energy)
+
+
+def _untold(works: Works, k: int) -> bool:
+    """Return whether readings of a meter arrive but its levels could not be learned: no source, and no outage either."""
+    return works.meters[k].drive is Drive.NOT_EVALUABLE and bool(works.arrived[k].mean() > 0.5)
 
 
 def _energy(works: Works, grid: Grid, energy: Energy) -> None:
@@ -220,7 +244,7 @@ def _ledger_hours(catalog: CatalogView) -> dict[str, pd.Series]:
 def _flows(catalog: CatalogView, flows: pd.DataFrame, ours: list[str], grid: Grid) -> dict[str, NDArray[np.float32]]:
     """Return by enterprise the largest flow of its stacks, each over its own running median."""
     mine = flows[flows["enterprise_id"].isin(ours)].sort_values(["enterprise_id", "point_id"])
-    if not catalog.has("obs_cems") or not len(mine):
+    if not len(mine) or not _hourly(catalog, "obs_cems"):
         return {}
     means = hour_means(catalog.cube("obs_cems"), mine["point_id"].tolist(), grid).mean
     out: dict[str, NDArray[np.float32]] = {}
@@ -238,7 +262,7 @@ def _conditions(
 ) -> dict[str, NDArray[np.float32]]:  # fmt: skip
     """Fill the condition levels of some enterprises; return the treatment sensors' hourly means by enterprise."""
     mine = sensors[sensors["enterprise_id"].isin(ours)].sort_values(["enterprise_id", "point_id"])
-    if not catalog.has("obs_condition") or not len(mine):
+    if not len(mine) or not _hourly(catalog, "obs_condition"):
         return {}
     means = hour_means(catalog.cube("obs_condition"), mine["point_id"].tolist(), grid).mean
     out: dict[str, NDArray[np.float32]] = {}

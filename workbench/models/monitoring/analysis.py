@@ -40,5 +40,5 @@ class Analysis:
 def analyse(features: xr.Dataset, rules: Mapping[str, RuleRow]) -> Analysis:
     """Load a feature set and run every detector on it."""
     panel = Panel(features.compute())
-    found = run_detectors(panel, rules)
+    found = run_detectors(panel, rules) if panel.shape[0] else {}
     return Analysis(features, panel, found, candidates(panel, found, load_scoring()))

@@ -138,7 +138,7 @@ def build(inputs: Inputs) -> xr.Dataset:
     order = np.full(points, -1)
     order[rows] = np.arange(len(rows))
     held = np.flatnonzero(order >= 0)
-    joined = [da.concatenate([p[k] for p in (*parts, _no_rows(days))], axis=axis) for k, axis in enumerate(AXES)]
+    joined = [da.concatenate([p[k] for p in parts or [_no_rows(days)]], axis=axis) for k, axis in enumerate(AXES)]
     roster = inputs.roster.iloc[held]
     # rows come cube by cube; the roster is sorted by point, so put them back in its order
     take = order[held]
@@ -219,7 +219,7 @@ def _no_rows(days: int) -> tuple[Any, ...]:
         (0, 24, days),
         False,
     )
-    return tuple(da.from_array(a) for a in nothing)
+    return tuple(da.from_array(a, chunks=a.shape) for a in nothing)
 
 
 def _read_and_reduce(value: Any, mark: Any, *arguments: Any) -> tuple[np.ndarray, ...]:

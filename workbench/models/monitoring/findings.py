@@ -154,8 +154,7 @@ def _unfit(panel: Panel) -> list[dict[str, Any]]:
             codes.append("no_limit")
         if codes:
             rows.append(_abstention(panel.roster.iloc[row].to_dict(), codes, span))
-    for point in panel.data.attrs.get("set_aside", []):
-        rows.append(_abstention(point, [str(point["input"])], span))
+    rows += [_abstention(point, [str(point["input"])], span) for point in panel.data.attrs.get("set_aside", [])]
     if not rows and not panel.monitored.any():
         rows.append(_abstention({"point_id": "", "enterprise_id": "", "outlet_id": ""}, ["no_monitors"], span))
     return rows
