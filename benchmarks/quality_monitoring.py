@@ -108,7 +108,16 @@ def read_air(folder: Path, quick: bool) -> Series:
     hours = hours[-8760:] if quick else hours
     values = np.concatenate([f.reindex(hours).to_numpy(dtype=float).T for f in frames.values()])
     station = [s for s in frames for _ in AIR]
-    return Series("beijing", "ambient", values, hours, station, list(AIR.values()) * len(frames), ["µg/m³"] * len(station), np.ones(len(station), bool))
+    return Series(
+        "beijing",
+        "ambient",
+        values,
+        hours,
+        station,
+        list(AIR.values()) * len(frames),
+        ["µg/m³"] * len(station),
+        np.ones(len(station), bool),
+    )
 
 
 def read_turbine(folder: Path, quick: bool) -> Series:
@@ -137,7 +146,14 @@ def inject(series: Series, kind: str, seed: int) -> tuple[np.ndarray, pd.DataFra
             finite = np.unique(clean[np.isfinite(clean)])
             step = np.min(np.diff(finite)) if len(finite) > 1 else 1.0
             places = 4 if step < 0.5 else 0
-            hours = {"constant": (12, 73), "clipped": (168, 337), "exact_copy": (24, 97), "noisy_copy": (24, 97), "regenerated": (48, 169), "slope": (168, 721)}[kind]
+            hours = {
+                "constant": (12, 73),
+                "clipped": (168, 337),
+                "exact_copy": (24, 97),
+                "noisy_copy": (24, 97),
+                "regenerated": (48, 169),
+                "slope": (168, 721),
+            }[kind]
             length = int(rng.integers(*hours))
             a = int(rng.integers(lo, min(lo + block // 2, n - length)))
             span = slice(a, a + length)
@@ -205,7 +221,15 @@ def daily_table(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             same = np.r_[0, (d[i] == 0).astype(int), 0]
             edges = np.flatnonzero(np.diff(same))
             run[i] = (edges[1::2] - edges[::2]).max() if len(edges) else 0
-        columns = [np.nanmean(x, 1), np.nanstd(x, 1), np.nanmin(x, 1), np.nanmax(x, 1), np.nanmean(d == 0, 1), np.nanmean(np.abs(d), 1), run]
+        columns = [
+            np.nanmean(x, 1),
+            np.nanstd(x, 1),
+            np.nanmin(x, 1),
+            np.nanmax(x, 1),
+            np.nanmean(d == 0, 1),
+            np.nanmean(np.abs(d), 1),
+            run,
+        ]
     return np.nan_to_num(np.column_stack(columns)), ok
 
 
@@ -289,7 +313,9 @@ def wilson(k: int, n: int) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def measure(series: Series, tune: set[str], seed: int, kinds: tuple[str, ...], methods: dict[str, object], repeats: int) -> dict[str, dict[str, tuple[int, int]]]:
+def measure(
+    series: Series, tune: set[str], seed: int, kinds: tuple[str, ...], methods: dict[str, object], repeats: int
+) -> dict[str, dict[str, tuple[int, int]]]:
     tune_rows = np.array([i for i, s in enumerate(series.station) if s in tune])
     test_rows = np.array([i for i, s in enumerate(series.station) if s not in tune])
     test = set(series.station) - tune
@@ -302,10 +328,16 @@ def measure(series: Series, tune: set[str], seed: int, kinds: tuple[str, ...], m
         exact = threshold_for(honest, test_rows, series.years(test))
         false = episodes(honest, chosen, test_rows)
         years = series.years(test)
-        print(f"  {name}: threshold from {sorted(tune)} gives {false} false alarms in {years:.1f} station-years of {sorted(test)} = {false / years:.2f} per station-year")
+        print(
+            f"  {name}: threshold from {sorted(tune)} gives {false} false alarms in {years:.1f} station-years of {sorted(test)} = {false / years:.2f} per station-year"
+        )
         if name == "workbench":
             worst = honest[honest["row"].isin(test_rows)].groupby("detector")["score"].agg(["size", "max"])
-            print("    honest candidates by detector:", {k: (int(v["size"]), round(float(v["max"]), 1)) for k, v in worst.iterrows()}, f"threshold {chosen:.2f}, exact {exact:.2f}")
+            print(
+                "    honest candidates by detector:",
+                {k: (int(v["size"]), round(float(v["max"]), 1)) for k, v in worst.iterrows()},
+                f"threshold {chosen:.2f}, exact {exact:.2f}",
+            )
         out[name] = {}
         for kind in kinds:
             k = n = held = 0
@@ -315,7 +347,9 @@ def measure(series: Series, tune: set[str], seed: int, kinds: tuple[str, ...], m
                 k, n, held = k + hit, n + among, held + recall(found, faults, chosen, test_rows)[0]
             out[name][kind] = (k, n)
             low, high = wilson(k, n)
-            print(f"    {kind:12s} recall at one false alarm per station-year {k / max(n, 1):.2f} [{low:.2f}, {high:.2f}] n={n}; at the tuned threshold {held / max(n, 1):.2f}")
+            print(
+                f"    {kind:12s} recall at one false alarm per station-year {k / max(n, 1):.2f} [{low:.2f}, {high:.2f}] n={n}; at the tuned threshold {held / max(n, 1):.2f}"
+            )
         print(f"    ({time.time() - t:.0f} s)")
     return out
 
@@ -337,7 +371,9 @@ def skab_f1(folder: Path) -> None:
     for name, parts in (*guess.items(), ("always anomaly", baseline)):
         g = np.concatenate(parts)
         tp, fp, fn = ((g == 1) & (y == 1)).sum(), ((g == 1) & (y == 0)).sum(), ((g == 0) & (y == 1)).sum()
-        print(f"  SKAB valve1 F1 {name}: {2 * tp / (2 * tp + fp + fn):.2f} (false alarm rate {fp / max((y == 0).sum(), 1):.2%}, missed {fn / max((y == 1).sum(), 1):.2%})")
+        print(
+            f"  SKAB valve1 F1 {name}: {2 * tp / (2 * tp + fp + fn):.2f} (false alarm rate {fp / max((y == 0).sum(), 1):.2%}, missed {fn / max((y == 1).sum(), 1):.2%})"
+        )
 
 
 def hotelling(x: np.ndarray, train: int, window: int = 20, quantile: float = 0.999) -> np.ndarray:
@@ -396,7 +432,9 @@ def main() -> None:
         print(f"{kind:12s} {k / max(n, 1):.2f} [{low:.2f}, {high:.2f}] n={n:<4d} {AIMS[kind]:>4} {ELSEWHERE[kind]:>9} {cells}  {reached}")
     k, n = (sum(c[i] for c in total.get("workbench", {}).values()) for i in (0, 1))
     low, high = wilson(k, n)
-    peers = {m: round(sum(c[0] for c in b.values()) / max(sum(c[1] for c in b.values()), 1), 3) for m, b in total.items() if m != "workbench"}
+    peers = {
+        m: round(sum(c[0] for c in b.values()) / max(sum(c[1] for c in b.values()), 1), 3) for m, b in total.items() if m != "workbench"
+    }
     value = round(k / max(n, 1), 3)
     ratios = {m: round(value / v, 2) for m, v in peers.items() if v}
     print(json.dumps({**closing, "value": value, "low": round(low, 3), "high": round(high, 3), "n": n, "peers": peers, "ratios": ratios}))

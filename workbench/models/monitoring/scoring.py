@@ -7,7 +7,7 @@ through the log-odds (Platt), both judged out of fold by enterprise; a correctio
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -31,8 +31,8 @@ class Scorer:
     ----------
     scoring : Scoring
         Priors and weights.
-    slope, shift : float
-        Platt line; 1 and 0 without labels.
+    lines : dict of str to (slope, shift)
+        Platt line of each offence kind; a kind without labels enough keeps slope 1 and shift 0.
     booster : str
         LightGBM model text; empty without a correction.
     note : str
@@ -40,19 +40,23 @@ class Scorer:
     """
 
     scoring: Scoring
-    slope: float = 1.0
-    shift: float = 0.0
+    lines: dict[str, tuple[float, float]] = field(default_factory=dict)
     booster: str = ""
     note: str = "unsupervised"
 
     def terms(self, c: pd.DataFrame) -> pd.DataFrame:
         """Return the additive terms of each candidate (log-odds), columns ``base`` and :data:`CIRCUMSTANCES`; rows sum to the score."""
-        out = plain_terms(c, self.scoring) * self.slope
-        out["base"] += self.shift
+        out = plain_terms(c, self.scoring)
+        kinds = c["detector"].map({k: f.kind for k, f in self.scoring.detectors.items()})
+        slope = kinds.map(lambda k: self.lines.get(k, (1.0, 0.0))[0]).to_numpy(dtype=float)
+        shift = kinds.map(lambda k: self.lines.get(k, (1.0, 0.0))[1]).to_numpy(dtype=float)
         if self.booster and len(c):
-            shap = self._trees().predict(design(c), pred_contrib=True, num_threads=1)
-            out[list(CIRCUMSTANCES)] += self.slope * shap[:, : len(CIRCUMSTANCES)]
-            out["base"] += self.slope * shap[:, len(CIRCUMSTANCES) :].sum(axis=1)
+            learned = (kinds == "fabrication").to_numpy(dtype=float)[:, None]
+            shap = learned * self._trees().predict(design(c), pred_contrib=True, num_threads=1)
+            out[list(CIRCUMSTANCES)] += shap[:, : len(CIRCUMSTANCES)]
+            out["base"] += shap[:, len(CIRCUMSTANCES) :].sum(axis=1)
+        out = out.mul(slope, axis=0)
+        out["base"] += shift
         return out
 
     def log_odds(self, c: pd.DataFrame) -> np.ndarray:
@@ -121,33 +125,36 @@ def fit_scorer(c: pd.DataFrame, y: np.ndarray, groups: np.ndarray, scoring: Scor
     groups : array of str
         Enterprise of each candidate: folds never split one.
     """
-    known = np.isfinite(y)
-    positives = int((y[known] == 1).sum())
-    counted = f"{int(known.sum())} labelled candidates, {positives} confirmed"
-    if not enough(y):
-        note = f"unsupervised: {counted}; {MIN_LABELLED} and {MIN_POSITIVE} of each outcome are needed"
-        return Scorer(scoring, note=note)
-    base = plain_terms(c, scoring).sum(axis=1).to_numpy()
-    labels, start, x, g = y[known], base[known], design(c)[known], groups[known].astype(str)
-    folds = _folds(g, seed)
-    corrected = np.empty(len(labels))
+    kinds = c["detector"].map({k: f.kind for k, f in scoring.detectors.items()}).to_numpy(dtype=object)
+    lines, notes, booster = {}, [], ""
+    for kind in ("fabrication", "exceedance"):
+        mine = np.isfinite(y) & (kinds == kind)
+        counted = f"{kind}: {int(mine.sum())} labelled candidates, {int((y[mine] == 1).sum())} confirmed"
+        if not enough(y[mine]):
+            notes.append(f"{counted}; unsupervised, {MIN_LABELLED} and {MIN_POSITIVE} of each outcome are needed")
+            continue
+        base = plain_terms(c[mine], scoring).sum(axis=1).to_numpy()
+        if kind == "fabrication":
+            lines[kind], booster, how = _fit_corrected(design(c)[mine], y[mine], base, groups[mine].astype(str), seed)
+        else:
+            lines[kind], how = _platt(base, y[mine]), "calibrated sum"
+        notes.append(f"{counted}; {how}")
+    return Scorer(scoring, lines, booster, "; ".join(notes))
+
+
+def _fit_corrected(x: np.ndarray, y: np.ndarray, start: np.ndarray, groups: np.ndarray, seed: int) -> tuple[tuple[float, float], str, str]:
+    """Return the Platt line, the trees (empty where they do not lower the log loss out of fold) and how it went."""
+    folds = _folds(groups, seed)
+    corrected = start.copy()
     for k in range(FOLDS):
         train, test = folds != k, folds == k
-        if not test.any():
-            continue
-        if len(np.unique(labels[train])) < 2:
-            corrected[test] = start[test]
-            continue
-        corrected[test] = start[test] + _boost(x[train], labels[train], start[train], seed).predict(x[test], raw_score=True, num_threads=1)
-    loss_plain, loss_trees = _platt_loss(start, labels, folds), _platt_loss(corrected, labels, folds)
-    if loss_trees < loss_plain:
-        trees = _boost(x, labels, start, seed)
-        slope, shift = _platt(corrected, labels)
-        note = f"boosted correction: {counted}; log loss {loss_trees:.3f} against {loss_plain:.3f} without, out of fold by enterprise"
-        return Scorer(scoring, slope, shift, trees.model_to_string(), note)
-    slope, shift = _platt(start, labels)
-    note = f"calibrated sum: {counted}; log loss {loss_plain:.3f}, a boosted correction did not lower it ({loss_trees:.3f})"
-    return Scorer(scoring, slope, shift, "", note)
+        if test.any() and len(np.unique(y[train])) == 2:
+            corrected[test] += _boost(x[train], y[train], start[train], seed).predict(x[test], raw_score=True, num_threads=1)
+    plain, trees = _platt_loss(start, y, folds), _platt_loss(corrected, y, folds)
+    if trees < plain:
+        how = f"boosted correction, log loss {trees:.3f} against {plain:.3f} without, out of fold by enterprise"
+        return _platt(corrected, y), _boost(x, y, start, seed).model_to_string(), how
+    return _platt(start, y), "", f"calibrated sum, log loss {plain:.3f}; a boosted correction did not lower it ({trees:.3f})"
 
 
 def enough(y: np.ndarray) -> bool:

@@ -49,7 +49,8 @@ def _pairs(panel: Panel) -> pd.DataFrame:
     for back in range(1, MOST_ALIKE):
         later = np.flatnonzero((rank >= back) & (size[group] <= MOST_ALIKE))
         earlier = later - back
-        ok = panel.peers[row[later]] == panel.peers[row[earlier]]
+        # two points that read the same at the same time share an instrument or a feed; that is not a copy of history
+        ok = (panel.peers[row[later]] == panel.peers[row[earlier]]) & (at[later] != at[earlier])
         found.append(np.stack([row[later], at[later], row[earlier], at[earlier]], axis=1)[ok])
     pairs = pd.DataFrame(np.concatenate(found), columns=["row", "at", "source", "origin"])
     return pairs.drop_duplicates()
@@ -90,8 +91,8 @@ def _join(panel: Panel, pairs: pd.DataFrame, min_hours: float) -> pd.DataFrame:
             "lag_days": spans["lag"].to_numpy() / per_day,
             "hours": length * 24 / per_day,
             "bits": bits,
-            # a logger that sends its buffer again repeats what came just before; a person copies whole days
-            "replay": ((spans["source"].to_numpy() == rows) & (lag <= 2 * length) & (lag % per_day != 0)).astype(float),
+            # a logger that sends its buffer again repeats the last hours; a person copies by the clock, whole days back
+            "replay": (own & (lag < 3 * per_day) & (lag % per_day != 0)).astype(float),
         }
     )
     enough = (out["hours"] >= min_hours) & (spans["grams"].to_numpy() >= 2)

@@ -34,7 +34,8 @@ def values_generated(panel: Panel, *, score_min: float, lag_max: float, lag_usua
     with np.errstate(all="ignore"):
         fisher = np.arctanh(np.clip(lag, -0.98, 0.98))
     z = np.where(able, -own_scores(np.where(able, fisher, np.nan), panel.peers), np.nan)
-    loose = _decoupled(panel)
+    # finer data are averaged to hours for the expectation, where white noise hardly shows: there the order in time decides
+    loose = np.where((panel.per_day == 24)[:, None], _decoupled(panel), np.nan)
     # where related channels exist, both must go: the order in time and the dependence on them
     both = np.where((z > 0) & (loose > 0), (np.clip(z, 0, 6) + np.clip(loose, 0, 6)) / np.sqrt(2), np.minimum(z, 0))
     z = np.where(np.isfinite(loose), both, z)
