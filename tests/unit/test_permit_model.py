@@ -13,7 +13,7 @@ from workbench.catalog import open_catalog
 from workbench.contracts import ParameterError, Period, Ruling
 from workbench.models.permit.book import Book, meter_states, zone_outages
 from workbench.models.permit.calendars import report_span, windows
-from workbench.models.permit.channels import CHANNELS, channel_values
+from workbench.models.permit.channels import CHANNELS, THIN_LEVEL, channel_values
 from workbench.models.permit.duties import duty_calendar
 from workbench.models.permit.hourly import HourMeans
 from workbench.models.permit.model import PermitModel, results_frame
@@ -206,6 +206,22 @@ def test_findings_are_dated_named_and_cited(tiny: tuple[PermitModel, Book]) -> N
     abstained = findings[findings["p_breach"].isna()]
     assert abstained["reason_en"].str.contains("Not evaluable").all()
     assert len(abstained) < 24 * len(book.enterprises) / 2, "reasons that hold for most enterprises are said once"
+
+
+def test_alert_levels_of_the_channels_are_alerts_of_the_model(tiny: tuple[PermitModel, Book]) -> None:
+    """Where a paper channel shouts, a finding was raised; what is too thin to raise is lowered in the evidence, too."""
+    model, book = tiny
+    features = model.review(book)
+    labels = pd.DataFrame(columns=["enterprise_id", "decided_on", "period_start", "period_end", "finding", "kinds"])
+    fitted = model.fit(features, labels, seed=1)
+    findings, evidence = fitted.assess(features), fitted.evidence(features)
+    hours = pd.DatetimeIndex(evidence["hour"].to_numpy())
+    for name, (rules, alert, _) in THIN_LEVEL.items():
+        raised = findings[findings["detector"].isin(rules) & (findings["verdict"] == "breach")]
+        for k, e in enumerate(evidence["enterprise"].to_numpy()):
+            loud = evidence[name].to_numpy()[k] == alert
+            spans = [(hours >= r.start.floor("h")) & (hours <= r.end) for r in raised[raised["enterprise_id"] == e].itertuples()]
+            assert not (loud & ~np.any([np.zeros(len(hours), bool), *spans], axis=0)).any(), (name, e)
 
 
 class Altered:

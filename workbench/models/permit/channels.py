@@ -107,6 +107,12 @@ _INTEGRITY = (
     "treatment_hours_contradict_power",
 )
 _DUTIES = ("self_monitoring_missed", "execution_report_late_or_missing", "ledger_days_missing")
+THIN_LEVEL = {
+    "permit_report_integrity": (_INTEGRITY, 2, 1),  # strong, not raised alone: suspect
+    "permit_duty": (_DUTIES, 2, 3),  # missed by the letter while production stood still: unknown
+    "permit_mark_integrity": (("stopped_mark_contradicts_power",), 2, 1),
+}
+"""Rules behind a channel, its alert level, and the level where the model would not raise an alert on them."""
 SUSPECT_RATIO = 1.2
 """A declared amount within this factor above its threshold is suspect."""
 

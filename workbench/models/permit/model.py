@@ -12,7 +12,7 @@ import xarray as xr
 
 from workbench.contracts import CatalogView, InsufficientData, Period, Ruling, channel, result_frame, stable_id
 from workbench.models.permit.book import Book, open_book
-from workbench.models.permit.channels import CHANNELS, channel_values
+from workbench.models.permit.channels import CHANNELS, THIN_LEVEL, channel_values
 from workbench.models.permit.episodes import episodes_of, honest_scatter
 from workbench.models.permit.ranking import FEATURES, Score, features_of, fit_score, labelled, learned_shares, past_violations, probability
 from workbench.models.permit.results import COLUMNS, RuleResult, records, to_frame
@@ -138,10 +138,14 @@ class FittedPermit:
         """Return hourly channels with dims (enterprise, hour) and the roles of ``docs/evidence-roles.md``."""
         ids = [str(e) for e in features["enterprise"].to_numpy()]
         hours = pd.DatetimeIndex(features["hour"].to_numpy())
+        episodes, _, p = self._scored(features)
         arrays = {}
         for name, attrs in CHANNELS.items():
             plain = {k: v for k, v in attrs.items() if k not in ("role", "support_hours")}
-            arrays[name] = channel(features[name].to_numpy(), enterprises=ids, hours=hours, **plain)
+            values = features[name].to_numpy()
+            if name in THIN_LEVEL:
+                values = self._without_thin(name, values, ids, hours, episodes, p)
+            arrays[name] = channel(values, enterprises=ids, hours=hours, **plain)
             arrays[name].attrs |= {"role": attrs["role"], "support_hours": attrs["support_hours"]}
         return xr.Dataset(arrays)
 
@@ -179,6 +183,27 @@ class FittedPermit:
         best = frame.groupby(["enterprise_id", "rule"], as_index=False)["missed"].min()
         out = best.groupby("enterprise_id").agg(p_any=("missed", lambda m: 1.0 - float(np.prod(m))), rules=("rule", "nunique"))
         return out.reset_index().sort_values(["p_any", "enterprise_id"], ascending=[False, True], kind="stable").reset_index(drop=True)
+
+    def _without_thin(
+        self, name: str, values: np.ndarray, ids: list[str], hours: pd.DatetimeIndex, episodes: pd.DataFrame, p: np.ndarray
+    ) -> np.ndarray:
+        """Return a channel whose alert level is lowered where only episodes too thin to raise stand behind it."""
+        rules, alert, lowered = THIN_LEVEL[name]
+        out, row_of = values.copy(), {e: k for k, e in enumerate(ids)}
+        mine = episodes["rule"].isin(rules).to_numpy()
+        lo, hi = (np.searchsorted(hours, episodes[c]) for c in ("start", "end"))
+        owner = episodes["enterprise_id"].tolist()
+        raised = np.zeros(out.shape, bool)
+        order = [*np.flatnonzero(mine & (p >= ALERT)), *np.flatnonzero(mine & (p < ALERT))]  # raised ones first
+        for k in order:
+            row = row_of[owner[k]]
+            span = slice(int(lo[k]), int(hi[k]))
+            if p[k] >= ALERT:
+                raised[row, span] = True
+            else:
+                part = out[row, span]
+                part[(part == alert) & ~raised[row, span]] = lowered
+        return out
 
     def _scored(self, features: xr.Dataset) -> tuple[pd.DataFrame, pd.DataFrame, np.ndarray]:
         results = honest_scatter(results_frame(features), **self.settings.preparation["honest_scatter"].numbers())
