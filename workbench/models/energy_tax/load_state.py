@@ -49,17 +49,17 @@ def causal_features(
     """
     step = pd.Timedelta(time[1] - time[0])
     per_hour, per_day = max(1, round(pd.Timedelta(hours=1) / step)), max(1, round(pd.Timedelta(days=1) / step))
-    x = pd.Series(np.asarray(power, float))
+    x: pd.Series[float] = pd.Series(np.asarray(power, float))
     high = x.rolling(28 * per_day, min_periods=per_hour).quantile(0.95).to_numpy()
-    rel = x / np.where(high > 0, high, np.nan)
+    rel: pd.Series[float] = x / np.where(high > 0, high, np.nan)
     columns: dict[str, Any] = {"now": rel}
     for lag in (1, 2, per_hour, 2 * per_hour, per_day, 7 * per_day):
         columns[f"lag_{lag}"] = rel.shift(lag)
     for hours in (1, 2, 4, 12, 24):
-        window = rel.rolling(hours * per_hour, min_periods=1)
+        window: Any = rel.rolling(hours * per_hour, min_periods=1)
         columns |= {f"mean_{hours}h": window.mean(), f"sd_{hours}h": window.std(), f"max_{hours}h": window.max()}
     begun = (time - step).normalize()  # the day of the interval's start
-    so_far = rel.groupby(np.asarray(begun))
+    so_far: Any = rel.groupby(np.asarray(begun))
     columns |= {"day_mean": so_far.expanding().mean().droplevel(0), "day_max": so_far.cummax()}
     columns["week_ago_2h"] = rel.rolling(2 * per_hour, min_periods=1).mean().shift(7 * per_day - 2 * per_hour)
     for name, values in (others or {}).items():
@@ -124,7 +124,7 @@ class LoadStateModel:
             best = forward_filter(np.log(p + 1e-12) - self.log_share, self.weight * self.log_transition).argmax(axis=1)
         else:
             best = viterbi(np.log(p + 1e-12) - self.log_share, self.weight * self.log_transition)
-        return np.asarray(self.states, dtype=object)[best]
+        return np.array([self.states[k] for k in best], dtype=object)
 
 
 def fit_load_states(features: pd.DataFrame, states: Sequence[str], *, seed: int, tune_share: float = 0.2) -> LoadStateModel:
