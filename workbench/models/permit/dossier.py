@@ -253,7 +253,7 @@ class Dossier:
 
     @cached_property
     def declared_items(self) -> pd.DataFrame:
-        """Items of submitted reports with span and hours (start, end, lo, hi; start_at, end_at: Timestamps); may be empty."""
+        """Items of submitted reports with span and hours (start, end, lo, hi); may be empty."""
         if self.items is None or self.reports is None or not len(self.items) or not len(self.reports):
             return pd.DataFrame()
         handed = self.reports["submitted_at"]
@@ -265,20 +265,28 @@ class Dossier:
         for column, hour in (("start", "lo"), ("end", "hi")):
             joined[column] = spans[column].to_numpy()[at[at >= 0]]
             joined[hour] = np.round(self.grid.index(joined[column])).astype(int)
-            # boxed once per report, not once per item and rule
-            joined[f"{column}_at"] = np.array([*spans[column], None], dtype=object)[at[at >= 0]]
         ordered: pd.DataFrame = joined.sort_values(["outlet_id", "factor", "start"], kind="stable")
         return ordered
 
     @cached_property
     def declared(self) -> dict[tuple[str, str], Declared]:
         """The declared items by (outlet_id, factor), sorted."""
-        items = self.declared_items
-        out = {}
+        items, out = self.declared_items, {}
+        if not len(items):
+            return {}
+        columns = {c: items[c].to_numpy() for c in ("lo", "hi", "declared_t", "exceed_hours")}
+        times = [_boxed(items[c].to_numpy()) for c in ("start", "end")]
+        report = items["report_id"].to_numpy(object)
         for key, at in _positions(items, ("outlet_id", "factor")):
-            columns = {c: items[c].to_numpy()[at] for c in ("lo", "hi", "declared_t", "exceed_hours")}
-            start, end, report = (items[c].to_numpy(object)[at].tolist() for c in ("start_at", "end_at", "report_id"))
-            out[key] = Declared(start, end, columns["lo"], columns["hi"], columns["declared_t"], columns["exceed_hours"], report)
+            out[key] = Declared(
+                start=times[0][at].tolist(),
+                end=times[1][at].tolist(),
+                lo=columns["lo"][at],
+                hi=columns["hi"][at],
+                amount_t=columns["declared_t"][at],
+                exceed_hours=columns["exceed_hours"][at],
+                report_id=report[at].tolist(),
+            )
         return out
 
     @cached_property
@@ -305,6 +313,12 @@ class Dossier:
     def without(self, **fields: Any) -> Dossier:
         """Return a copy with some fields replaced (``None``: the source is absent)."""
         return replace(self, **fields)
+
+
+def _boxed(times: np.ndarray) -> np.ndarray:
+    """Return datetime64 as an object array of Timestamps; equal times are boxed once."""
+    unique, at = np.unique(times, return_inverse=True)
+    return np.array([*pd.DatetimeIndex(unique), None], dtype=object)[at]
 
 
 def _positions(frame: pd.DataFrame, keys: tuple[str, str]) -> list[tuple[tuple[str, str], np.ndarray]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -71,8 +72,8 @@ COLUMNS = tuple(f.name for f in fields(RuleResult))
 
 def to_frame(results: Iterable[RuleResult]) -> pd.DataFrame:
     """Return results as a table, one row each, sorted; lists are joined so that the table fits a Dataset."""
-    rows = [[getattr(r, c) for c in COLUMNS] for r in results]
-    frame = pd.DataFrame(rows, columns=list(COLUMNS))
+    rows = list(map(attrgetter(*COLUMNS), results))
+    frame = pd.DataFrame.from_records(rows, columns=list(COLUMNS))
     frame["ruling"] = frame["ruling"].map(str).astype(object)
     frame["evidence"] = frame["evidence"].map(_JOIN.join).astype(object)
     frame["subtracted"] = frame["subtracted"].map(lambda s: _JOIN.join(f"{k}={h:g}" for k, h in s)).astype(object)
