@@ -30,7 +30,7 @@ def values_bunch_at_limit(panel: Panel, *, score_min: float, expected_min: float
     n, days = panel.shape
     limit = panel.roster["limit"].to_numpy(dtype=float)
     source = panel.process_expectation
-    able_row = panel.pollutant & np.isfinite(limit) & source.logarithmic & (source.explained >= 0.3)
+    able_row = panel.pollutant & np.isfinite(limit) & source.logarithmic & (source.explained >= 0.2)
     able = np.zeros((n, days), dtype=bool)
     strength = np.zeros((n, days))
     rows = []
