@@ -13,6 +13,7 @@ from workbench.cross.episodes import LONGEST, Episode
 from workbench.cross.explain import local_logits
 from workbench.cross.fusion import QUANTITIES, Fused, drawn, fuse, without_findings
 from workbench.cross.pooling import Pooled, pool
+from workbench.cross.scoring import running
 from workbench.cross.states import MECHANISMS
 
 CORE = 0.5
@@ -92,16 +93,17 @@ def silent(fused: Fused, found: pd.DataFrame, quota: int) -> list[Candidate]:
     n, hours = fused.evidence.shape
     if not hours or not quota or not any(c.llr is None for c in fused.evidence.channels):
         return []
-    p = without_findings(fused).copy()
+    p = without_findings(fused)
+    on = running(fused.factors, fused.reliability.regime).astype(np.float32)[fused.index]
     loud = found[found["track"] == "physical"]
     for enterprise, start, end in zip(loud["enterprise_id"], loud["start"], loud["end"], strict=True):
         row = fused.evidence.row(str(enterprise))
         if row >= 0:
             p[row, _hours(fused, start - MARGIN, end + MARGIN)] = 0.0
     out: list[Candidate] = []
-    quiet = p.copy()
+    quiet = p
     for _ in range(2):
-        peaks = quiet.argmax(1)
+        peaks = (quiet * on).argmax(1)  # a works at rest keeps its prior, and offends little
         for row in range(n):
             peak = int(peaks[row])
             if quiet[row, peak] < SILENT_FLOOR:
@@ -112,10 +114,15 @@ def silent(fused: Fused, found: pd.DataFrame, quota: int) -> list[Candidate]:
             episode = Episode(
                 str(fused.evidence.enterprises[row]), "physical", stamps[core[0]], stamps[core[-1]] + pd.Timedelta(hours=1), ()
             )
-            logit = float(local_logits(fused, row, peak, None)[0])
+            logit = float(local_logits(fused, row, peak, [channels_alone(fused)])[0])
             out.append(Candidate(episode, Queue.SILENT, _kind(fused, row, core, {}), logit, 0.0, row, peak, core))
     out.sort(key=lambda c: (-c.logit, c.episode.enterprise_id, c.peak))
     return out[:quota]
+
+
+def channels_alone(fused: Fused) -> list[int]:
+    """Return the numbers of the channels that are no findings: what a silent lead rests on."""
+    return [k for k, c in enumerate(fused.evidence.channels) if c.llr is None]
 
 
 def with_uncertainty(candidates: list[Candidate], fused: Fused, draws: int, seed: int) -> list[Candidate]:
@@ -131,7 +138,14 @@ def with_uncertainty(candidates: list[Candidate], fused: Fused, draws: int, seed
     samples[draws] = [candidates[i].logit for i in at]
     for d in range(draws):
         other = fuse(fused.evidence, drawn(fused.reliability, rng))
-        p = np.array([other.posterior["violation"][candidates[i].row, candidates[i].peak] for i in at], dtype=float)
+        quiet = without_findings(other)
+        p = np.array(
+            [
+                (quiet if candidates[i].queue == Queue.SILENT else other.posterior["violation"])[candidates[i].row, candidates[i].peak]
+                for i in at
+            ],
+            dtype=float,
+        )
         p = np.clip(p, 1e-7, 1 - 1e-7)
         samples[d] = np.log(p / (1 - p))
     mean = (1 / (1 + np.exp(-samples))).mean(0).clip(1e-7, 1 - 1e-7)

@@ -75,7 +75,9 @@ def local_logits(fused: Fused, row: int, peak: int, sets: Sequence[Sequence[int]
     return np.asarray(np.log(np.maximum(p[0], 1e-9)) - np.log(np.maximum(p[1], 1e-9)))
 
 
-def explain(fused: Fused, row: int, peak: int, *, players: int = PLAYERS, quantity: int = 0) -> Explanation:
+def explain(
+    fused: Fused, row: int, peak: int, *, players: int = PLAYERS, quantity: int = 0, among: Sequence[int] | None = None
+) -> Explanation:
     """Return the exact Shapley values at one enterprise's peak hour.
 
     Parameters
@@ -87,10 +89,12 @@ def explain(fused: Fused, row: int, peak: int, *, players: int = PLAYERS, quanti
         Channels explained one by one.
     quantity : int
         Which of :data:`workbench.cross.fusion.QUANTITIES` is explained.
+    among : sequence of int, optional
+        Channels that take part (default all).
     """
     a, b = max(0, peak - AROUND), min(fused.evidence.shape[1], peak + AROUND + 1)
     seen = (fused.patterns[np.unique(fused.index[row, a:b])] >= 0).any(0)
-    active = [int(k) for k in np.flatnonzero(seen)]
+    active = [int(k) for k in np.flatnonzero(seen) if among is None or int(k) in among]
     singles = local_logits(
         fused, row, peak, [[], active, *([k for k in active if k != j] for j in active), *([j] for j in active)], quantity
     )

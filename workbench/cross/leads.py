@@ -15,7 +15,8 @@ from workbench.cross.calibration import Calibration, calibrate, labelled
 from workbench.cross.candidates import Candidate, from_episodes, silent, with_uncertainty
 from workbench.cross.conflicts import detect_conflicts
 from workbench.cross.episodes import breaches, episodes
-from workbench.cross.fusion import Fused, expert, fuse
+from workbench.cross.fusion import Fused
+from workbench.cross.habits import fuse_with_habits
 from workbench.cross.reliability import FindingReliability, fit_reliability
 from workbench.cross.words import attributions, lead_row
 
@@ -71,8 +72,7 @@ def build_leads(
     trust = fit_reliability(found, inspections)
     found, weighed = believed(found, trust), believed(weighed, trust)
     _, ready = assemble(findings, weighed, evidence, enterprises)
-    offsets = past_offsets(inspections, ready.enterprises)
-    fused = fuse(ready, expert(ready, offsets))
+    fused = fuse_with_habits(ready, past_offsets(inspections, ready.enterprises), enterprises)
     return leads_of(fused, found, inspections, enterprises, asked, seed=seed, draws=draws)
 
 

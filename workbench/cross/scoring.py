@@ -223,6 +223,20 @@ def window_posteriors(
     return out
 
 
+def running(f: Factors, prior: RegimePrior) -> np.ndarray:
+    """Return the probability that an honest enterprise is producing, per pattern: where it rests, little can be wrong."""
+    calm = prior.state_given_regime[0]
+    on = np.array([1.0 if m else 0.0 for m in np.arange(N_STATES) // N_C % N_M])
+    out = np.empty(len(f.state_codes))
+    for a in range(0, len(out), 20_000):
+        product = np.ones((len(f.state_codes[a : a + 20_000]), N_STATES))
+        for g in range(f.state_codes.shape[1]):
+            product *= f.state[f.state_codes[a : a + 20_000, g]]
+        total = product @ calm
+        out[a : a + 20_000] = (product @ (calm * on)) / np.maximum(total, 1e-300)
+    return out
+
+
 def state_posterior(f: Factors, row: int, regime_posterior: np.ndarray, prior: RegimePrior) -> np.ndarray:
     """Return P(state) of one pattern, shape (384,), when its regime has the given (smoothed) posterior."""
     product = np.prod(f.state[f.state_codes[row]], axis=0) if f.state_codes.shape[1] else np.ones(N_STATES)

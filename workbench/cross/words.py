@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from workbench.contracts import KIND_WORDS, stable_id
+from workbench.contracts import KIND_WORDS, Queue, stable_id
 from workbench.cross.calibration import Calibration
-from workbench.cross.candidates import Candidate
+from workbench.cross.candidates import Candidate, channels_alone
 from workbench.cross.checks import checks, innocent, next_check
 from workbench.cross.conflicts import best_regimes
 from workbench.cross.evidence import Channel
@@ -113,7 +113,7 @@ def attributions(c: Candidate, fused: Fused, found: pd.DataFrame, calibration: C
             for m, d, r, v in c.pooled.parts
         ]
         return parts, "", ""
-    x: Explanation = explain(fused, c.row, c.peak)
+    x: Explanation = explain(fused, c.row, c.peak, among=channels_alone(fused) if c.queue == Queue.SILENT else None)
     base = float(calibration(x.base))
     rows, said = [], []
     shrunk = calibration.slope * (c.logit - x.total)
