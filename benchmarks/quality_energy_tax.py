@@ -216,9 +216,7 @@ def injected(steel: pd.DataFrame, enterprises: int) -> None:
     print(f"\nInjected stops of the treatment on real load (steel works), {enterprises} enterprise-quarters, at ≤ 1 false alarm each")
     total = sum(len(q["stops"]) for q in quarters)
     hours = [len(s) / 4 for q in quarters for s in q["stops"]]
-    print(
-        f"{total} stops of {min(hours):.1f} to {max(hours):.1f} h (median {np.median(hours):.1f}); unmarked repairs, gaps and zero readings beside them"
-    )
+    print(f"{total} stops of {min(hours):.1f} to {max(hours):.1f} h (median {np.median(hours):.1f}); unmarked repairs, gaps, zeros too")
     for repairs in (False, True):
         print(f"an alarm on the unmarked repair counts as {'false' if repairs else 'neither: the treatment was off'}:")
         for name, mine in alarms.items():
@@ -364,9 +362,7 @@ def districts(options: argparse.Namespace) -> None:
     if options.practice.is_file() and not options.quick:
         sides["practice"] = review(options.practice, "")
     for name, (findings, truth) in sides.items():
-        print(
-            f"\n-- {name} district: {truth['enterprise_id'].nunique()} enterprises with violations, {len(findings)} findings with a p_breach"
-        )
+        print(f"\n-- {name} district: {truth['enterprise_id'].nunique()} enterprises with violations, {len(findings)} findings with a p")
         scored(findings, truth)
 
 

@@ -180,10 +180,16 @@ def learn_meter(
     off_below, on_above = _band(share, mean, sd, a)
     share_on = float(share[~lower].sum())
     upper = finite[finite > on_above]
-    drive = Drive.VARIABLE if sd[-1] > wide_sd else Drive.SWITCHED
-    idle_below = 0.0
-    if top_row - 1 > a and levels[top_row] / levels[top_row - 1] >= gap_ratio:
-        idle_below = float(10.0 ** (0.5 * (mean[top_row - 1] + mean[top_row])))
+    idle_below, spread = 0.0, sd[top_row]
+    if top_row - 1 > a:
+        distance = mean[top_row] - mean[top_row - 1]
+        if distance >= np.log10(gap_ratio) and distance >= 2.0 * (sd[top_row] + sd[top_row - 1]):
+            idle_below = float(10.0 ** (0.5 * (mean[top_row - 1] + mean[top_row])))
+        else:  # two halves of one broad level
+            mine = slice(a + 1, top_row + 1)
+            centre_of = np.average(mean[mine], weights=share[mine])
+            spread = float(np.sqrt(np.average(sd[mine] ** 2 + (mean[mine] - centre_of) ** 2, weights=share[mine])))
+    drive = Drive.VARIABLE if spread > wide_sd else Drive.SWITCHED
     return MeterModel(drive, off_below, on_above, idle_below, float(np.median(upper)) if upper.size else np.nan, share_on, int(finite.size))
 
 
