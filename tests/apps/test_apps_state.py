@@ -119,16 +119,15 @@ def test_a_report_that_does_not_say_where_its_catalog_lies(small_reports, tmp_pa
     folder = tmp_path / "first-1a2b3c4d"
     shutil.copytree(small_reports / "first-1a2b3c4d", folder)
     text = (folder / "run.json").read_text()
-    (folder / "run.json").write_text(text.replace(str(desk_catalog(small_reports)), "district"))
+    (folder / "run.json").write_text(text.replace(desk_catalog(small_reports), ""))
     desk = Desk(tmp_path, language="en")
     assert "does not say where" in desk.traces()[1]
-    notebook = {"metadata": {"papermill": {"parameters": {"catalog": str(desk_catalog(small_reports))}}}, "cells": []}
-    (folder / "10_monitoring.ipynb").write_text(json.dumps(notebook))
+    (folder / "run.json").write_text(text)
     assert Desk(tmp_path).traces()[0]
 
 
 def desk_catalog(reports):
-    return read_shelf(reports).iterations[0].record.catalog
+    return read_shelf(reports).iterations[0].record.catalog_location
 
 
 def test_data_that_changed_since_the_run_are_named(small_reports, tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -60,20 +59,8 @@ class Iteration:
             return None
 
     def catalog_location(self) -> str | None:
-        """Return where the catalog of the run lies, or None where the report does not say.
-
-        The run record names it; its place stands in the parameters of the executed notebooks.
-        """
-        if "://" in self.record.catalog or Path(self.record.catalog).is_file():
-            return self.record.catalog
-        for notebook in sorted(self.folder.glob("*.ipynb")):
-            try:
-                given = json.loads(notebook.read_text(encoding="utf-8"))["metadata"]["papermill"]["parameters"]["catalog"]
-            except (OSError, ValueError, KeyError, TypeError):
-                continue
-            if isinstance(given, str) and given:
-                return given
-        return None
+        """Return where the catalog of the run lies, or None where the report does not say."""
+        return self.record.catalog_location or None
 
 
 @dataclass(frozen=True)

@@ -89,6 +89,7 @@ class RunRecord(BaseModel):
     seed: int
     period: str
     catalog: str
+    catalog_location: str = Field("", description="file or URL of the catalog")
     code_version: str
     environment_hash: str
     snapshot: dict[str, str] = Field(description="catalog entry -> content hash")

@@ -18,7 +18,7 @@ from typing import Any
 import workbench
 
 _CHUNK = 1 << 20
-_ABOVE = ("apps", "casework", "cli.py")
+_ABOVE = ("apps", "casework", "cli")
 """Parts of the package that no notebook step may import (imports point one way), so that they cannot change a result."""
 
 

@@ -101,6 +101,7 @@ def run_iteration(request: Request, observer: Observer | None = None) -> Outcome
             seed=experiment.seed,
             period=str(period),
             catalog=catalog.name,
+            catalog_location=str(request.catalog),
             code_version=fingerprints.code_version(),
             environment_hash=fingerprints.environment_hash(),
             snapshot=snapshot,
