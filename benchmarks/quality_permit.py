@@ -105,18 +105,19 @@ class Scored:
         return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 
     def by_mechanism(self) -> pd.DataFrame:
-        """Recall of each mechanism, with the rules that reach it."""
-        reached = self.pairs.assign(rule=self.findings.loc[self.pairs["row"], "detector"].to_numpy())
+        """Recall of each mechanism by findings raised, and with those too thin to raise; the rules that reach it."""
+        found = self.findings.loc[self.pairs["row"]]
+        reached = self.pairs.assign(rule=found["detector"].to_numpy(), raised=(found["verdict"] == "breach").to_numpy())
         rows = []
         for (kind, mechanism), g in self.truth.groupby(["kind", "mechanism"]):
             mine = reached[reached["violation"].isin(g.index)]
             k = mine["violation"].nunique()
-            low, high = wilson(k, len(g))
+            raised = mine.loc[mine["raised"], "violation"].nunique()
             by = mine.drop_duplicates(["violation", "rule"])["rule"].value_counts().head(3)
             rows.append(
                 (kind, mechanism, len(g), f"{k / len(g):.2f} [{low:.2f}, {high:.2f}]", ", ".join(f"{r} {n}" for r, n in by.items()))
             )
-        return pd.DataFrame(rows, columns=["kind", "mechanism", "n", "recall", "rules"])
+        return pd.DataFrame(rows, columns=["kind", "mechanism", "n", "recall_raised", "with_thin", "rules"])
 
     def calibration(self) -> str:
         """Brier score and expected calibration error of p_breach, bins of 0.2."""
@@ -143,6 +144,11 @@ def _share(g: pd.DataFrame) -> tuple[int, str]:
         return 0, "–"
     low, high = wilson(float(share.sum()), len(share))
     return len(share), f"{share.mean():.2f} [{low:.2f}, {high:.2f}]"
+
+
+def _recall(k: int, n: int) -> str:
+    low, high = wilson(k, n)
+    return f"{k / n:.2f} [{low:.2f}, {high:.2f}]"
 
 
 PAPER = ("self_monitoring_missed", "execution_report_late_or_missing", "declared_amount_below_measured", "tax_below_reported")
