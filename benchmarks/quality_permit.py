@@ -114,9 +114,8 @@ class Scored:
             k = mine["violation"].nunique()
             raised = mine.loc[mine["raised"], "violation"].nunique()
             by = mine.drop_duplicates(["violation", "rule"])["rule"].value_counts().head(3)
-            rows.append(
-                (kind, mechanism, len(g), f"{k / len(g):.2f} [{low:.2f}, {high:.2f}]", ", ".join(f"{r} {n}" for r, n in by.items()))
-            )
+            rules = ", ".join(f"{r} {n}" for r, n in by.items())
+            rows.append((kind, mechanism, len(g), _recall(raised, len(g)), _recall(k, len(g)), rules))
         return pd.DataFrame(rows, columns=["kind", "mechanism", "n", "recall_raised", "with_thin", "rules"])
 
     def calibration(self) -> str:
