@@ -60,12 +60,12 @@ def main() -> None:
         json.dumps(
             {
                 "name": "permit_precision_of_paper_rules",
-                "value": round(paper[0], 3),
+                "value": _or_none(paper[0]),
                 "unit": "1",
-                "low": round(paper[1], 3),
-                "high": round(paper[2], 3),
+                "low": _or_none(paper[1]),
+                "high": _or_none(paper[2]),
                 "n": paper[3],
-                "peers": {k: round(s.paper_precision()[0], 3) for k, s in sides.items() if k != "own"},
+                "peers": {k: _or_none(s.paper_precision()[0]) for k, s in sides.items() if k != "own"},
                 "ratios": {},
             }
         )
@@ -143,6 +143,10 @@ def _share(g: pd.DataFrame) -> tuple[int, str]:
         return 0, "–"
     low, high = wilson(float(share.sum()), len(share))
     return len(share), f"{share.mean():.2f} [{low:.2f}, {high:.2f}]"
+
+
+def _or_none(x: float) -> float | None:
+    return round(x, 3) if np.isfinite(x) else None
 
 
 def _recall(k: int, n: int) -> str:
