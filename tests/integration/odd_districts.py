@@ -57,7 +57,12 @@ def small(catalog_file: Path, *, enterprises: int = 8, days: int = 10) -> Distri
     tables = {e: catalog.table(e) for e in catalog.entries if e in TABLES}
     monitored = tables["points"].loc[lambda p: p["system"].isin(["cems", "wastewater"]), "enterprise_id"]
     chosen: list[str] = []
-    for ids, n in ((tables["carbon_units"], 2), (tables["inspections"], 2), (monitored.to_frame(), enterprises - 5), (tables["enterprises"], 1)):
+    for ids, n in (
+        (tables["carbon_units"], 2),
+        (tables["inspections"], 2),
+        (monitored.to_frame(), enterprises - 5),
+        (tables["enterprises"], 1),
+    ):
         chosen += [e for e in dict.fromkeys(ids["enterprise_id"]) if e not in chosen][:n]
     end = catalog.period.start + pd.Timedelta(days=days)
     out: dict[str, pd.DataFrame] = {}
@@ -116,8 +121,9 @@ def write(folder: Path, district: District) -> Path:
         text = text.replace(f"data/{name}.parquet", f"data/{name}.csv")
         block = re.compile(rf"(  file_{name}:\n    datatype: intake.readers.datatypes:)Parquet")
         text = block.sub(r"\1CSV", text)
-        entry = re.compile(rf"  read_{name}:\n    reader: intake.readers.readers:PandasParquet\n    kwargs:\n      args:\n      - '{{data\(file_{name}\)}}'\n")
-        reader = f"  read_{name}:\n    reader: workbench.catalog.readers:MappedTable\n    kwargs:\n      args: ['{{data(file_{name})}}']\n      table: {name}\n"
+        entry = re.compile(rf"  read_{name}:\n    reader: \S+PandasParquet\n    kwargs:\n      args:\n      - '{{data\(file_{name}\)}}'\n")
+        arguments = f"    kwargs:\n      args: ['{{data(file_{name})}}']\n      table: {name}\n"
+        reader = f"  read_{name}:\n    reader: workbench.catalog.readers:MappedTable\n{arguments}"
         text, n = entry.subn(lambda _m, r=reader: r, text)
         if n != 1:
             raise RuntimeError(f"the form of catalog_yaml changed: {name}")
@@ -363,7 +369,7 @@ def oxygen_of_plain_air(d: District) -> District:
 
 def ranges_and_resolution_unknown(d: District) -> District:
     """No range, no resolution, no interval, no days of installing."""
-    blank = {c: np.nan for c in ("range_low", "range_high", "resolution", "interval_s", "lon", "lat")}
+    blank = dict.fromkeys(("range_low", "range_high", "resolution", "interval_s", "lon", "lat"), np.nan)
     return d.changed(points=d.tables["points"].assign(**blank, installed_on=pd.NaT, removed_on=pd.NaT))
 
 
@@ -374,7 +380,16 @@ def resolution_zero(d: District) -> District:
 
 def chinese_units(d: District) -> District:
     """Units in Chinese spellings."""
-    words = {"mg/m³": "毫克/立方米", "mg/m3": "毫克/标立方米", "mg/L": "毫克/升", "kW": "千瓦", "m³/h": "立方米/小时", "°C": "℃", "%": "百分比", "Pa": "帕"}
+    words = {
+        "mg/m³": "毫克/立方米",
+        "mg/m3": "毫克/标立方米",
+        "mg/L": "毫克/升",
+        "kW": "千瓦",
+        "m³/h": "立方米/小时",
+        "°C": "℃",
+        "%": "百分比",
+        "Pa": "帕",
+    }
     return d.changed(points=d.tables["points"].assign(unit=lambda p: p["unit"].replace(words)))
 
 
@@ -415,7 +430,9 @@ def strange_names(d: District) -> District:
     forms = ["重庆/江北-{}", "a'b\"{}", "<b>{}</b>", "名 称 {}", "{}%20&x=1", "..\\{}", "{}，（二厂）", "{};DROP TABLE"]
     new = dict(zip(ids, (forms[i % len(forms)].format(e) for i, e in enumerate(ids)), strict=True))
     tables = {n: (t.assign(enterprise_id=t["enterprise_id"].replace(new)) if "enterprise_id" in t else t) for n, t in d.tables.items()}
-    tables["enterprises"] = tables["enterprises"].assign(name=lambda e: [f'<script>alert("{x}")</script>\n$x^2$_{x}' for x in e["enterprise_id"]])
+    tables["enterprises"] = tables["enterprises"].assign(
+        name=lambda e: [f'<script>alert("{x}")</script>\n$x^2$_{x}' for x in e["enterprise_id"]]
+    )
     return replace(d, tables=tables)
 
 
@@ -517,7 +534,9 @@ def clips_without_files(d: District) -> District:
     """Clips whose files are not there."""
     point = d.tables["points"]["point_id"].iloc[0]
     start = d.cubes["obs_cems"].indexes["time"][0]
-    rows = [{"clip_id": f"C{i}", "point_id": point, "start": start, "path": f"clips/没有-{i}.mp4", "fps": 5.0, "label": ""} for i in range(3)]
+    rows = [
+        {"clip_id": f"C{i}", "point_id": point, "start": start, "path": f"clips/没有-{i}.mp4", "fps": 5.0, "label": ""} for i in range(3)
+    ]
     return d.changed(clips=pd.DataFrame(rows))
 
 
@@ -540,7 +559,8 @@ def permits_of_other_years(d: District) -> District:
     early = np.arange(len(p)) % 2 == 0
     return d.changed(
         permits=p.assign(
-            valid_from=pd.to_datetime(np.where(early, "2001-01-01", "2040-01-01")), valid_to=pd.to_datetime(np.where(early, "2006-01-01", "2045-01-01"))
+            valid_from=pd.to_datetime(np.where(early, "2001-01-01", "2040-01-01")),
+            valid_to=pd.to_datetime(np.where(early, "2006-01-01", "2045-01-01")),
         )
     )
 

@@ -16,7 +16,7 @@ DAY_STATISTICS: dict[str, tuple[str, str]] = {
     "n_valid": ("1", "ordinary values: finite, not negative beyond the tolerance, no lawful mark"),
     "n_missing": ("1", "nothing arrived"),
     "n_marked": ("1", "values or gaps under a mark other than normal"),
-    "n_impossible": ("1", "infinite, or negative beyond the tolerance"),
+    "n_impossible": ("1", "infinite or beyond 1e9, or negative beyond the tolerance"),
     "mean": ("unit of the point", "mean of the ordinary values"),
     "sd": ("unit of the point", "standard deviation of the ordinary values"),
     "low": ("unit of the point", "smallest ordinary value"),
@@ -42,6 +42,7 @@ HOUR_STATISTICS: dict[str, tuple[str, str]] = {
     "hour_missing": ("1", "share of the hour in which nothing arrived"),
 }
 """Per-point-hour statistics in the order of the kernel's second output."""
+_HIGHEST = np.float32(1e9)  # no point of the contract reads as much: some device's word for "nothing"
 N_DAY, N_HOUR, SKETCH = len(DAY_STATISTICS), len(HOUR_STATISTICS), 12
 CARRY = 6
 """State between calls, per point: run value, run length, run start, run end, last ordinary value, one spare."""
@@ -140,7 +141,7 @@ def scan(
                         n_mark += 1
                     if np.isnan(x):
                         n_gap += 1
-                    elif np.isinf(x) or (has_floor and x < tolerance):
+                    elif abs(x) >= _HIGHEST or (has_floor and x < tolerance):
                         n_bad += 1
                     else:
                         sum_any += x
