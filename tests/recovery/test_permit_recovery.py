@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from workbench.contracts import Ruling
+from workbench.models.hourly import Grid
 from workbench.models.permit.accounting import Estimate, declared_too_low, hourly_mass, measured_mass, running_masses, understated_factor
 from workbench.models.permit.episodes import honest_scatter
-from workbench.models.permit.hourly import Grid
 from workbench.models.permit.ranking import FEATURES, Boosted, Logistic, Stated, features_of, fit_score, learned_shares
 from workbench.models.permit.settings import load_settings
 
@@ -151,7 +151,7 @@ def test_score_grows_with_the_labels_and_stays_calibrated(n: int, kind: type) ->
 def test_hour_means_agree_with_a_plain_computation() -> None:
     import xarray as xr
 
-    from workbench.models.permit.hourly import hour_means
+    from workbench.models.hourly import hour_means
 
     rng = np.random.default_rng(0)
     time = pd.date_range("2026-01-01", periods=480, freq="6min")

@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from workbench.contracts import Ruling
+from workbench.models.hourly import Grid
 from workbench.models.permit.accounting import hourly_mass, running_masses
 from workbench.models.permit.dossier import Cap, Coefficient, Dossier, Power, Series
-from workbench.models.permit.hourly import Grid
 from workbench.models.permit.rules import GROUPS, RULES
 from workbench.models.permit.settings import load_settings
 

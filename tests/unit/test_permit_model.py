@@ -11,11 +11,11 @@ import test_permit_cases as cases
 
 from workbench.catalog import open_catalog
 from workbench.contracts import ParameterError, Period, Ruling
+from workbench.models.hourly import HourMeans
 from workbench.models.permit.book import Book, meter_states, zone_outages
 from workbench.models.permit.calendars import report_span, windows
 from workbench.models.permit.channels import CHANNELS, THIN_LEVEL, channel_values
 from workbench.models.permit.duties import duty_calendar
-from workbench.models.permit.hourly import HourMeans
 from workbench.models.permit.model import PermitModel, results_frame
 from workbench.models.permit.review import results_of
 from workbench.models.permit.settings import load_settings

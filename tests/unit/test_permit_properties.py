@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from workbench.contracts import Ruling
+from workbench.models.hourly import Grid, referenced, runs
 from workbench.models.permit.accounting import (
     Estimate,
     balance_mass,
@@ -25,7 +26,6 @@ from workbench.models.permit.accounting import (
     running_masses,
 )
 from workbench.models.permit.dossier import LAWFUL_KINDS, Dossier, Series
-from workbench.models.permit.hourly import Grid, referenced, runs
 from workbench.models.permit.rules import RULES
 from workbench.models.permit.rules.concentration import daily_means, hour_rulings
 from workbench.models.permit.settings import load_settings

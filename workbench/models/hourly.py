@@ -1,13 +1,14 @@
 """Hourly means from observation cubes, chunk by chunk, and what is derived from them.
 
 A cube of any grid up to one hour becomes, per point and hour, the mean of its valid values and the share of valid
-values. Valid: a finite, non-negative value with mark N, F or none. Raw values are read block by block of points.
+values. Valid: a value from 0 up to 1e9 with mark N, F or none. Raw values are read block by block of points.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numba
 import numpy as np
@@ -17,6 +18,8 @@ import xarray as xr
 from workbench.contracts import InsufficientData, Mark, Period, interval_s
 
 _NORMAL, _NONE, _STOPPED = int(Mark.NORMAL), int(Mark.NONE), int(Mark.STOPPED)
+HIGHEST = 1e9
+"""No point of the contract reads as much in its unit: such a number is some device's word for "nothing"."""
 BLOCK = 96
 """Points read at a time: it bounds the memory that raw values take."""
 
@@ -39,7 +42,7 @@ class Grid:
         """Start of every hour."""
         return pd.date_range(self.start, periods=self.n, freq="h")
 
-    @property
+    @cached_property
     def end(self) -> pd.Timestamp:
         """End of the last hour."""
         return self.start + pd.Timedelta(hours=self.n)
@@ -68,21 +71,18 @@ class HourMeans:
     Parameters
     ----------
     mean : float32 array
-        Mean of the values marked N, F or not at all; NaN where none arrived.
-    cover : float32 array
-        Such values over expected values, 0 to 1.
+        Mean of the values marked N, F or not at all; NaN where too few arrived.
     stopped : bool array
         At least half of the hour's values are marked F (stopped) by the device.
     """
 
     mean: np.ndarray
-    cover: np.ndarray
     stopped: np.ndarray
 
 
 @numba.njit(cache=True, nogil=True)
 def _accumulate(
-    value: np.ndarray, mark: np.ndarray, hour: np.ndarray, per_hour: float, mean: np.ndarray, cover: np.ndarray, stopped: np.ndarray
+    value: np.ndarray, mark: np.ndarray, hour: np.ndarray, per_hour: float, needed: float, mean: np.ndarray, stopped: np.ndarray
 ) -> None:
     points, times = value.shape
     hours = mean.shape[1]
@@ -99,17 +99,16 @@ def _accumulate(
             m = mark[p, t]
             if m == _STOPPED:
                 off[h] += 1
-            if np.isfinite(v) and v >= 0.0 and (m in (_NORMAL, _NONE, _STOPPED)):
+            if 0.0 <= v < HIGHEST and (m in (_NORMAL, _NONE, _STOPPED)):
                 total[h] += v
                 count[h] += 1
         for h in range(hours):
             stopped[p, h] = 2 * off[h] >= per_hour
-            if count[h] > 0:
+            if count[h] > 0 and count[h] >= needed:
                 mean[p, h] = total[h] / count[h]
-                cover[p, h] = min(1.0, count[h] / per_hour)
 
 
-def hour_means(cube: xr.Dataset, point_ids: Sequence[str], grid: Grid) -> HourMeans:
+def hour_means(cube: xr.Dataset, point_ids: Sequence[str], grid: Grid, *, cover_lowest: float = 0.0) -> HourMeans:
     """Return the hourly means of points.
 
     Parameters
@@ -120,6 +119,8 @@ def hour_means(cube: xr.Dataset, point_ids: Sequence[str], grid: Grid) -> HourMe
         Points to read; one not in the cube stays NaN.
     grid : Grid
         Hours wanted.
+    cover_lowest : float
+        Share of the expected values that an hour needs; 0: any value will do.
 
     Raises
     ------
@@ -128,7 +129,6 @@ def hour_means(cube: xr.Dataset, point_ids: Sequence[str], grid: Grid) -> HourMe
     """
     out = HourMeans(
         np.full((len(point_ids), grid.n), np.nan, np.float32),
-        np.zeros((len(point_ids), grid.n), np.float32),
         np.zeros((len(point_ids), grid.n), np.bool_),
     )
     step = interval_s(cube)
@@ -145,9 +145,10 @@ def hour_means(cube: xr.Dataset, point_ids: Sequence[str], grid: Grid) -> HourMe
     for first in range(0, order.size, BLOCK):
         block = order[first : first + BLOCK]
         part = cube[["value", "mark"]].isel(point=at[block], time=slice(lo, hi)).compute()
-        sub = HourMeans(out.mean[block], out.cover[block], out.stopped[block])  # fancy indexing copies
-        _accumulate(part["value"].to_numpy(), part["mark"].to_numpy(), hour, 3600.0 / step, sub.mean, sub.cover, sub.stopped)
-        out.mean[block], out.cover[block], out.stopped[block] = sub.mean, sub.cover, sub.stopped
+        mean, stopped = out.mean[block], out.stopped[block]  # fancy indexing copies
+        per_hour = 3600.0 / step
+        _accumulate(part["value"].to_numpy(), part["mark"].to_numpy(), hour, per_hour, cover_lowest * per_hour - 1e-9, mean, stopped)
+        out.mean[block], out.stopped[block] = mean, stopped
     return out
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from workbench.contracts import CatalogView, InsufficientData, ParameterError, Period
+from workbench.models.hourly import Grid, HourMeans, hour_means, referenced
 from workbench.models.permit.accounting import Masses, hourly_mass, running_masses, to_unit
 from workbench.models.permit.dossier import Coefficient, Dossier, Power, Series
-from workbench.models.permit.hourly import Grid, HourMeans, hour_means, referenced
 from workbench.models.permit.results import records
 from workbench.models.permit.settings import Settings
 

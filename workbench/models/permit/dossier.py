@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 
 from workbench.contracts import Ruling
+from workbench.models.hourly import Grid
 from workbench.models.permit.accounting import Masses
 from workbench.models.permit.calendars import report_span
-from workbench.models.permit.hourly import Grid
 from workbench.models.permit.results import RuleResult, records
 
 

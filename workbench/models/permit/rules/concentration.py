@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from workbench.contracts import ParameterError, Ruling
+from workbench.models.hourly import runs
 from workbench.models.permit.accounting import to_unit
 from workbench.models.permit.dossier import LAWFUL_KINDS, Dossier, Series
-from workbench.models.permit.hourly import runs
 from workbench.models.permit.results import RuleResult, log_excess
 
 

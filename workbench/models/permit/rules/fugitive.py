@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from workbench.contracts import Ruling
+from workbench.models.hourly import runs
 from workbench.models.permit.dossier import Dossier
-from workbench.models.permit.hourly import runs
 from workbench.models.permit.results import RuleResult, log_excess, records
 
 
