@@ -16,7 +16,14 @@ import xarray as xr
 from workbench.contracts import EntryMissing, Period
 
 PER_DAY, DAYS, FIRST = 96, 60, pd.Timestamp("2026-01-01")
-STACK = {"a21026": (60.0, 0.1), "a21002": (120.0, 0.1), "a34013": (12.0, 0.01), "a19001": (8.0, 0.01), "a01012": (110.0, 0.1), "a00000": (50000.0, 1.0)}
+STACK = {
+    "a21026": (60.0, 0.1),
+    "a21002": (120.0, 0.1),
+    "a34013": (12.0, 0.01),
+    "a19001": (8.0, 0.01),
+    "a01012": (110.0, 0.1),
+    "a00000": (50000.0, 1.0),
+}
 WATER = {"w01018": (45.0, 0.1), "w21003": (6.0, 0.01), "w01001": (7.4, 0.01), "w00000": (30.0, 0.1)}
 UNITS = {"a19001": "%", "a01012": "℃", "a00000": "m³/h", "w01001": "1", "w00000": "m³/h", "power": "kW"}
 LIMITS = {"a21026": 100.0, "a21002": 200.0, "a34013": 20.0, "w01018": 80.0, "w21003": 10.0}
@@ -32,7 +39,9 @@ class World:
     limits: pd.DataFrame
     marks: list[dict[str, Any]] = field(default_factory=list)
     time: pd.DatetimeIndex = field(default_factory=lambda: pd.date_range(FIRST, periods=DAYS * PER_DAY, freq="15min"))
-    inspections: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["enterprise_id", "finding", "kinds", "period_start", "period_end"]))
+    inspections: pd.DataFrame = field(
+        default_factory=lambda: pd.DataFrame(columns=["enterprise_id", "finding", "kinds", "period_start", "period_end"])
+    )
     name: str = "world"
 
     @property
@@ -88,7 +97,11 @@ def honest(seed: int = 0, plants: int = 3) -> World:
     for p in range(plants):
         e = f"E{p}"
         load = np.exp(0.18 * ar1(rng, n, 0.995) + 0.1 * np.sin(np.arange(n) * 2 * np.pi / PER_DAY + p))
-        for system, outlet, factors in (("cems", f"{e}-DA1", STACK), ("wastewater", f"{e}-DW1", WATER), ("power", "", {"power/production": (300.0, 0.1), "power/treatment": (40.0, 0.1)})):
+        for system, outlet, factors in (
+            ("cems", f"{e}-DA1", STACK),
+            ("wastewater", f"{e}-DW1", WATER),
+            ("power", "", {"power/production": (300.0, 0.1), "power/treatment": (40.0, 0.1)}),
+        ):
             for code, (level, resolution) in factors.items():
                 factor, _, role = code.partition("/")
                 own = ar1(rng, n, 0.97)
@@ -108,7 +121,13 @@ def honest(seed: int = 0, plants: int = 3) -> World:
                 )  # fmt: skip
     points = pd.DataFrame(rows)
     limits = [
-        {"permit_id": "P", "outlet_id": r["outlet_id"], "factor": r["factor"], "limit": LIMITS[r["factor"]], "basis": "hour" if r["system"] == "cems" else "day"}
+        {
+            "permit_id": "P",
+            "outlet_id": r["outlet_id"],
+            "factor": r["factor"],
+            "limit": LIMITS[r["factor"]],
+            "basis": "hour" if r["system"] == "cems" else "day",
+        }
         for r in rows
         if r["factor"] in LIMITS
     ]
@@ -124,7 +143,9 @@ def edit(world: World, step: dict[str, Any], seed: int = 1) -> None:
     do = step["do"]
     a, b = int(step.get("from", 0) * PER_DAY), int(step.get("to", DAYS) * PER_DAY)
     if do == "mark":
-        world.marks.append({"outlet_id": step["outlet"], "start": world.time[a], "end": world.time[0] + pd.Timedelta(minutes=15 * b), "kind": step["kind"]})
+        world.marks.append(
+            {"outlet_id": step["outlet"], "start": world.time[a], "end": world.time[0] + pd.Timedelta(minutes=15 * b), "kind": step["kind"]}
+        )
         return
     if do == "no_limits":
         world.limits = world.limits.iloc[:0]
@@ -172,8 +193,8 @@ def edit(world: World, step: dict[str, Any], seed: int = 1) -> None:
                     x[d * PER_DAY + k] *= 0.1
         elif do == "gaps_over":
             level = np.quantile(x, step["quantile"])
-            hits = np.flatnonzero((x[8:-8] > level)) + 8
-            last = -10**9
+            hits = np.flatnonzero(x[8:-8] > level) + 8
+            last = -(10**9)
             for h in hits:
                 if h - last > 2 * PER_DAY:
                     x[h + 1 : h + 13] = np.nan
