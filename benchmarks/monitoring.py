@@ -61,6 +61,7 @@ def synthetic(points: int, days: int, seed: int) -> np.ndarray:
 
 
 def store_options(codec: str) -> dict[str, Any]:
+    """Return the zarr encoding of a codec by its name."""
     from zarr.codecs import BloscCodec, ZstdCodec
 
     if codec == "lz4 bitshuffle":
@@ -73,6 +74,7 @@ def store_options(codec: str) -> dict[str, Any]:
 
 
 def write_store(path: Path, value: np.ndarray, chunks: tuple[int, int], codec: str) -> None:
+    """Write values and empty marks as a cube with the given chunks and codec."""
     n, t = value.shape
     data = xr.Dataset(
         {"value": (("point", "time"), value), "mark": (("point", "time"), np.zeros(value.shape, np.uint8))},
@@ -94,7 +96,8 @@ class Store:
         place = [f"O{i // len(FACTORS):04d}" for i in k]
         self.points = pd.DataFrame(
             {
-                "point_id": ids, "system": "cems", "enterprise_id": place, "outlet_id": place, "factor": [FACTORS[i % len(FACTORS)] for i in k],
+                "point_id": ids, "system": "cems", "enterprise_id": place, "outlet_id": place,
+                "factor": [FACTORS[i % len(FACTORS)] for i in k],
                 "role": "", "unit": "mg/m³", "range_low": 0.0, "range_high": 500.0, "resolution": 0.1, "interval_s": 360.0, "lon": 118.0,
                 "lat": 31.0, "street_town": [f"S{i % 12}" for i in k], "installed_on": pd.NaT, "removed_on": pd.NaT,
             }
@@ -103,23 +106,29 @@ class Store:
 
     @property
     def period(self) -> Period:
+        """Return the span of the store."""
         t = self.cube("obs_cems")["time"].to_numpy()
         return Period(pd.Timestamp(t[0]), pd.Timestamp(t[-1]) + pd.Timedelta(minutes=6))
 
     def has(self, entry: str) -> bool:
+        """Return whether the entry exists."""
         return entry in ("points", "permit_limits", "obs_cems")
 
     def table(self, entry: str, columns: list[str] | None = None) -> pd.DataFrame:
+        """Return points or limits."""
         return self.points if entry == "points" else self.limits
 
     def cube(self, entry: str) -> xr.Dataset:
+        """Return the lazy cube."""
         data = xr.open_zarr(self.path, consolidated=False)
         return data if self.days is None else data.isel(time=slice(0, self.days * PER_DAY))
 
     def labels(self, decided_before: pd.Timestamp | None = None) -> pd.DataFrame:
+        """Return no inspections."""
         return pd.DataFrame(columns=["enterprise_id", "finding", "kinds", "period_start", "period_end"])
 
     def path_of(self, relative: str) -> str:
+        """Return the path as it is."""
         return relative
 
 
@@ -159,8 +168,8 @@ SQL = """
 with s as (select point, day, t, value, lag(value) over (partition by point order by t) as previous from '{file}'),
 r as (select *, sum(case when value is not distinct from previous then 0 else 1 end) over (partition by point order by t) as run from s),
 l as (select point, day, max(n) as longest from (select point, day, run, count(*) as n from r group by all) group by all)
-select s.point, s.day, count(value) as n, count(*) - count(value) as missing, avg(value) as mean, stddev_pop(value) as sd, min(value) as low,
- max(value) as high, avg((value = previous)::int) as ties, avg(abs(value - previous)) as rough, sum(pow(value - previous, 2)) as steps,
+select s.point, s.day, count(value) as n, count(*) - count(value) as missing, avg(value) as mean, stddev_pop(value) as sd,
+ min(value) as low, max(value) as high, avg((value = previous)::int) as ties, avg(abs(value - previous)) as rough, sum(pow(value - previous, 2)) as steps,
  sum((value > 80)::int) as over_limit, any_value(l.longest) as longest
 from s join l using (point, day) group by s.point, s.day
 """
@@ -190,6 +199,7 @@ def write_long(path: Path, value: np.ndarray) -> None:
 
 
 def duckdb_statistics(path: Path) -> int:
+    """Compute the same day statistics in SQL; return the number of point-days."""
     import duckdb
 
     with duckdb.connect() as db:
@@ -198,6 +208,7 @@ def duckdb_statistics(path: Path) -> int:
 
 
 def polars_statistics(path: Path) -> int:
+    """Compute the same day statistics lazily in Polars; return the number of point-days."""
     import polars as pl
 
     value, previous = pl.col("value"), pl.col("value").shift(1).over("point")
@@ -213,6 +224,7 @@ def polars_statistics(path: Path) -> int:
 
 
 def peer(name: str, work: Callable[[], Any], records: int) -> float | None:
+    """Time a peer once, print and return its records per second, or None with the reason printed."""
     try:
         seconds = best_of(work, 1)[0]
     except Exception as error:  # a peer that fails is reported, not fatal
@@ -271,6 +283,7 @@ def peak_of(code: str, path: Path) -> tuple[float, float]:
 
 
 def inner(code: str, path: Path) -> None:
+    """Run one part in this process and print its seconds and peak memory."""
     limit_threads()
     seconds = all_detectors(path)[1] if code == "detectors" else float("nan")
     print(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
@@ -320,6 +333,7 @@ def append_to_store(path: Path, day: np.ndarray, mark: np.ndarray) -> None:
 
 
 def digest(features: xr.Dataset) -> str:
+    """Return a hash over every variable's bytes."""
     h = hashlib.sha256()
     for name in sorted(map(str, features.data_vars)):
         h.update(np.ascontiguousarray(features[name].to_numpy()).tobytes())
@@ -360,6 +374,7 @@ def layouts(value: np.ndarray, folder: Path) -> None:
 
 
 def main() -> None:
+    """Run every part and print the closing line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--scheduler", default="", help="address of a running Dask scheduler; default: a cluster of its own")
@@ -383,7 +398,8 @@ def main() -> None:
         write_store(store, value, CHUNKS, "lz4 bitshuffle")
         size = sum(f.stat().st_size for f in store.rglob("*") if f.is_file())
         print(
-            f"store: {points:,} × {value.shape[1]:,} = {value.size / 1e6:.1f} M records, {size / 1e6:.0f} MB, written in {time.perf_counter() - t:.0f} s"
+            f"store: {points:,} × {value.shape[1]:,} = {value.size / 1e6:.1f} M records, {size / 1e6:.0f} MB, "
+            f"written in {time.perf_counter() - t:.0f} s"
         )
         floor = bandwidth(value)
         print(f"memory-bandwidth floor: {value.size / floor / 1e6:,.0f} M records/s ({value.size * 5 / floor / 1e9:.1f} GB/s)")
@@ -392,7 +408,8 @@ def main() -> None:
         middle, fast, slow = best_of(lambda: statistics_of(store), 3)
         rate, low, high = (value.size / s for s in (middle, slow, fast))
         print(
-            f"  workbench: {rate / 1e6:.0f} M records/s [{low / 1e6:.0f}, {high / 1e6:.0f}] on {threads()} threads, {floor / middle:.2f} of the floor"
+            f"  workbench: {rate / 1e6:.0f} M records/s [{low / 1e6:.0f}, {high / 1e6:.0f}] on {threads()} threads, "
+            f"{floor / middle:.2f} of the floor"
         )
         few = max(1, min(points, 10_000_000 // value.shape[1]))
         write_long(folder / "long.parquet", value[:few])
@@ -432,8 +449,9 @@ def main() -> None:
                     "name": "per-point-day statistics", "value": round(rate / 1e6, 1), "unit": "M records/s", "low": round(low / 1e6, 1),
                     "high": round(high / 1e6, 1), "n": points * days * PER_DAY, "peers": known,
                     "ratios": {k: round(rate / 1e6 / v, 1) for k, v in known.items()},
-                    "all_detectors_s": round(seconds, 1), "peak_gib": round(peak, 2), "append_day_s": round(day_seconds, 2), "same_bytes": same,
-                    "ns_per_record_1_4_16": [round(c, 1) for c in costs], "floor": round(records and 1 / floor * points * days * PER_DAY / 1e6, 0),
+                    "all_detectors_s": round(seconds, 1), "peak_gib": round(peak, 2), "append_day_s": round(day_seconds, 2),
+                    "same_bytes": same,
+                    "ns_per_record_1_4_16": [round(c, 1) for c in costs], "floor": round(points * days * PER_DAY / floor / 1e6, 0),
                 }
             )
         )  # fmt: skip

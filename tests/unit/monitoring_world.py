@@ -114,7 +114,8 @@ def honest(seed: int = 0, plants: int = 3) -> World:
                 rows.append(
                     {
                         "point_id": point, "system": system, "enterprise_id": e, "outlet_id": outlet, "factor": factor, "role": role,
-                        "unit": UNITS.get(factor, "mg/m³" if system == "cems" else "mg/L"), "range_low": 0.0, "range_high": 20 * level if factor != "a19001" else 25.0,
+                        "unit": UNITS.get(factor, "mg/m³" if system == "cems" else "mg/L"), "range_low": 0.0,
+                        "range_high": 20 * level if factor != "a19001" else 25.0,
                         "resolution": resolution, "interval_s": 900.0, "lon": 118.0 + p, "lat": 31.0, "street_town": f"S{p}",
                         "installed_on": pd.NaT, "removed_on": pd.NaT,
                     }

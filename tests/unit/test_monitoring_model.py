@@ -80,7 +80,7 @@ def test_explanations_sum_to_the_score_and_name_units(judged) -> None:
 
 
 def test_evidence_keeps_its_contract_and_shows_the_span(judged) -> None:
-    found, fitted, features = judged
+    _, fitted, features = judged
     evidence = fitted.evidence(features)
     check_evidence(evidence)
     assert all(v.attrs["source"] == "monitor" for v in evidence.data_vars.values())
@@ -222,7 +222,8 @@ def suppression(**changes: object) -> dict[str, object]:
 
 @pytest.mark.parametrize(
     ("changes", "silenced"),
-    [({}, True), ({"expires_on": "2026-02-04", "signed_on": "2026-01-01"}, True), ({"detector": "values_generated"}, False), ({"end": "2026-02-01"}, False),
+    [({}, True), ({"expires_on": "2026-02-04", "signed_on": "2026-01-01"}, True), ({"detector": "values_generated"}, False),
+     ({"end": "2026-02-01"}, False),
      ({"point_id": "E1-DA1-a21026"}, False), ({"signed_on": "2026-01-01", "expires_on": "2026-01-15"}, False)],
 )  # fmt: skip
 def test_a_suppressed_finding_stays_and_shows_who_and_why(tmp_path: Path, changes: dict, silenced: bool) -> None:

@@ -34,7 +34,7 @@ class Analysis:
         """Return the enterprise of each candidate, or the place where there is none."""
         rows = c["row"].to_numpy(dtype=int)
         enterprise = self.panel.roster["enterprise_id"].to_numpy(dtype=object)[rows]
-        return np.where(enterprise != "", enterprise, self.panel.station[rows]).astype(object)
+        return np.asarray(np.where(enterprise != "", enterprise, self.panel.station[rows]), dtype=object)
 
 
 def analyse(features: xr.Dataset, rules: Mapping[str, RuleRow]) -> Analysis:

@@ -143,10 +143,10 @@ def _merge(spans: pd.DataFrame, scoring: Scoring) -> pd.DataFrame:
 
 def _with_circumstances(panel: Panel, c: pd.DataFrame, scoring: Scoring) -> pd.DataFrame:
     c = c.copy()
-    days = ((c["end"] - c["start"]) / pd.Timedelta(days=1)).to_numpy()
+    days = (c["end"] - c["start"]).dt.total_seconds().to_numpy() / 86400
     caps = c["detector"].map({k: f.cap for k, f in scoring.detectors.items()}).to_numpy(dtype=float)
     # neither the detector's own physics nor the empirical null of all points may be overruled: the weaker claim counts
-    claim = np.minimum(c["nats"], -c["log_p"]).to_numpy(dtype=float)
+    claim = np.minimum(c["nats"].to_numpy(dtype=float), -c["log_p"].to_numpy(dtype=float))
     # over the cap the claim counts by its logarithm only: the order is kept, certainty is not
     c["strength"] = np.minimum(claim, caps) + np.log1p(np.maximum(claim - caps, 0.0))
     c["duration"] = np.log1p(np.minimum(days, 60.0))
@@ -200,7 +200,7 @@ def _shared(panel: Panel, c: pd.DataFrame) -> np.ndarray:
         sorted_start, owners = start[order], owner[index][order]
         lo = np.searchsorted(sorted_start, sorted_start - 3600, "left")
         hi = np.searchsorted(sorted_start, sorted_start + 3600, "right")
-        for k, i in enumerate(index[order]):
+        for k, i in enumerate(np.asarray(index)[order].tolist()):
             out[i] = len(set(owners[lo[k] : hi[k]]) - {owners[k]})
     return np.where(out >= 2, out, 0.0)
 
@@ -210,8 +210,8 @@ def _surroundings(panel: Panel, c: pd.DataFrame) -> tuple[np.ndarray, np.ndarray
     _n, hours = panel.running.shape
     value, code = panel.hour("hour_any"), panel.hour("hour_mark")
     running, second, serviced = np.zeros(len(c)), np.zeros(len(c)), np.zeros(len(c))
-    a = np.floor((c["start"] - panel.first_day) / pd.Timedelta(hours=1)).to_numpy(dtype=int).clip(0, hours - 1)
-    b = np.ceil((c["end"] - panel.first_day) / pd.Timedelta(hours=1)).to_numpy(dtype=int).clip(1, hours)
+    a = np.floor(np.asarray((c["start"] - panel.first_day) / pd.Timedelta(hours=1))).astype(int).clip(0, hours - 1)
+    b = np.ceil(np.asarray((c["end"] - panel.first_day) / pd.Timedelta(hours=1))).astype(int).clip(1, hours)
     usual: dict[int, float] = {}
     hit: dict[tuple[int, str], list[tuple[int, int]]] = {}
     for r, f, lo, hi in zip(c["row"].astype(int), c["family"], a, b, strict=True):

@@ -136,11 +136,11 @@ def _integrity(panel: Panel, rows: dict[str, np.ndarray], hours: pd.DatetimeInde
     for e, start, end, p, verdict in zip(
         about["enterprise_id"], about["start"], about["end"], about["p_breach"], about["verdict"], strict=True
     ):
-        k = position.get(str(e))
+        at = position.get(str(e))
         step = 4 if verdict == "breach" else 3 if p >= 0.3 else 2 if p >= 0.1 else 1
-        if k is not None and step > 1:
+        if at is not None and step > 1:
             span = _span(panel, start, end, len(hours))
-            out[k, span] = np.maximum(out[k, span], step)
+            out[at, span] = np.maximum(out[at, span], step)
     return out
 
 
@@ -175,7 +175,7 @@ def _mark_truth(panel: Panel, rows: dict[str, np.ndarray], hours: pd.DatetimeInd
         (findings["detector"] == "mark_contradicts_operation") & (findings["p_breach"] >= 0.3) & (findings["suppressed_by"] == "")
     ]
     for e, start, end in zip(about["enterprise_id"], about["start"], about["end"], strict=True):
-        if (k := position.get(str(e))) is not None:
+        if (at := position.get(str(e))) is not None:
             span = _span(panel, start, end, len(hours))
-            out[k, span] = np.where(out[k, span] == NOT_INSTALLED, NOT_INSTALLED, 2)
+            out[at, span] = np.where(out[at, span] == NOT_INSTALLED, NOT_INSTALLED, 2)
     return out

@@ -119,7 +119,7 @@ def predictors_of(panel: Panel, row: int) -> np.ndarray:
         alike = np.flatnonzero((panel.peers == panel.peers[row]) & panel.judged & (panel.station != panel.station[row]))
         rows.append(alike[:6])
     joined = np.concatenate(rows).astype(int)
-    return joined[panel.arrived[joined] > 0.2][:MAX_PREDICTORS]
+    return np.asarray(joined[panel.arrived[joined] > 0.2][:MAX_PREDICTORS])
 
 
 def standardise(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -165,7 +165,7 @@ def build(inputs: Inputs) -> xr.Dataset:
         "offset": ("point", first[held]),
     }
     coords |= {c: ("point", _plain(roster[c])) for c in POINT_COLUMNS}
-    unread = inputs.roster.drop(index=held)
+    unread = inputs.roster[order < 0]
     attrs = {"lost": list(inputs.lost), "set_aside": unread[["point_id", "enterprise_id", "outlet_id", "input"]].to_dict("records")}
     marks = inputs.marks.reindex(columns=["outlet_id", "start", "end", "kind"]).sort_values(["outlet_id", "start", "kind"], kind="stable")
     for column in marks:

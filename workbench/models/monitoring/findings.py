@@ -103,7 +103,7 @@ def _scored(analysis: Analysis, scorer: Scorer, rules: Mapping[str, RuleRow]) ->
     return rows
 
 
-def _outcome(c: Mapping[str, Any], scorer: Scorer) -> str:
+def _outcome(c: Mapping[Any, Any], scorer: Scorer) -> str:
     """Return fault, exceedance or fabrication: falsified data need two channels, one channel alone is a fault until shown otherwise."""
     base = scorer.scoring.detectors[str(c["detector"])].outcome
     if base == "exceedance":
@@ -116,7 +116,7 @@ def _outcome(c: Mapping[str, Any], scorer: Scorer) -> str:
     return "fabrication" if two else "fault"
 
 
-def _sentence(template: Mapping[str, str], c: Mapping[str, Any], factor: str) -> tuple[str, str]:
+def _sentence(template: Mapping[str, str], c: Mapping[Any, Any], factor: str) -> tuple[str, str]:
     zh, en = factor_words(factor)
     numbers = {k: (float("nan") if v is None else v) for k, v in dict(c["numbers"]).items()}
     return template["zh"].format(factor=zh, **numbers), template["en"].format(factor=en, **numbers)
@@ -160,7 +160,7 @@ def _unfit(panel: Panel) -> list[dict[str, Any]]:
     return rows
 
 
-def _abstention(point: Mapping[str, Any], codes: list[str], span: tuple[pd.Timestamp, pd.Timestamp]) -> dict[str, Any]:
+def _abstention(point: Mapping[Any, Any], codes: list[str], span: tuple[pd.Timestamp, pd.Timestamp]) -> dict[str, Any]:
     words = [NOTICES[c] for c in codes]
     return {
         "finding_id": stable_id("M", point["point_id"], "input", *codes),

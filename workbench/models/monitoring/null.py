@@ -22,7 +22,7 @@ def tail_of(verdict: Verdicts, spans: pd.DataFrame, first_day: pd.Timestamp) -> 
     Where honest days reach no strength at all (fewer than :data:`FEWEST` in the tail), the null says nothing and the
     detector's own physics stands: ln p = −nats.
     """
-    own = -np.maximum(spans["nats"].to_numpy(dtype=float), 0.0)
+    own: np.ndarray = np.asarray(-np.maximum(spans["nats"].to_numpy(dtype=float), 0.0))
     days = verdict.strength[verdict.ruling == COMPLIANT]  # a violated day carries its span's strength, not its own
     positive = days[np.isfinite(days) & (days > 0)]
     if positive.size < FEWEST or days.size < 20 * FEWEST:

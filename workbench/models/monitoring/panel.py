@@ -103,12 +103,12 @@ class Panel:
     def members(self) -> dict[str, np.ndarray]:
         """Rows of the monitored points of each station."""
         rows = np.flatnonzero(self.monitored)
-        return {k: rows[g] for k, g in pd.Series(self.station[rows]).groupby(self.station[rows]).indices.items()}
+        return {str(k): rows[g] for k, g in pd.Series(self.station[rows]).groupby(self.station[rows]).indices.items()}
 
     def siblings(self, row: int) -> np.ndarray:
         """Return the other monitored rows of the same station."""
         rows = self.members[self.station[row]]
-        return rows[rows != row]
+        return np.asarray(rows[rows != row])
 
     @cached_property
     def process_rows(self) -> dict[str, dict[str, np.ndarray]]:
@@ -147,18 +147,18 @@ class Panel:
     def lawful(self) -> np.ndarray:
         """Hours mostly under a mark other than normal or over range, shape (point, hour) bool."""
         code = self.hour("hour_mark")
-        return (code < 255) & (code != 0) & (code != 6)
+        return np.asarray((code < 255) & (code != 0) & (code != 6))
 
     @cached_property
     def running(self) -> np.ndarray:
         """Hours neither idle nor marked, shape (point, hour) bool."""
-        return ~self.idle & ~self.lawful
+        return np.asarray(~self.idle & ~self.lawful)
 
     @cached_property
     def running_share(self) -> np.ndarray:
         """Share of each day's hours that are running, shape (point, day)."""
         n, d = self.shape
-        return self.running.reshape(n, d, 24).mean(axis=2)
+        return np.asarray(self.running.reshape(n, d, 24).mean(axis=2))
 
     @cached_property
     def peers(self) -> np.ndarray:

@@ -69,7 +69,7 @@ def draw_finding(features: xr.Dataset, finding: pd.Series, *, days_around: float
         raise ParameterError(
             "the finding's point is not in these features", got=finding["point_id"], next_step="use the features it was assessed on"
         )
-    row = int(ids.get_loc(finding["point_id"]))
+    row = int(np.flatnonzero(ids == finding["point_id"])[0])
     rows = [row, *_related(features, row, related)]
     pad = pd.Timedelta(days=days_around)
     part = features[["hour_any", "hour_mark"]].isel(point=rows).sel(hour=slice(finding["start"] - pad, finding["end"] + pad)).compute()

@@ -126,7 +126,9 @@ def fit_scorer(c: pd.DataFrame, y: np.ndarray, groups: np.ndarray, scoring: Scor
         Enterprise of each candidate: folds never split one.
     """
     kinds = c["detector"].map({k: f.kind for k, f in scoring.detectors.items()}).to_numpy(dtype=object)
-    lines, notes, booster = {}, [], ""
+    lines: dict[str, tuple[float, float]] = {}
+    notes: list[str] = []
+    booster = ""
     for kind in ("fabrication", "exceedance"):
         mine = np.isfinite(y) & (kinds == kind)
         counted = f"{kind}: {int(mine.sum())} labelled candidates, {int((y[mine] == 1).sum())} confirmed"

@@ -146,10 +146,9 @@ def history_copied_with_noise(panel: Panel, *, p_max: float, min_corr: float) ->
     days = panel.shape[1]
     lag = np.arange(days)[None] - twin
     degrees = np.broadcast_to(panel.per_day[:, None] * 0.5 - 3, corr.shape).copy()
-    candidates = np.full(len(corr), float(max(days, 2)))
-    for row in np.flatnonzero(panel.judged & (panel.per_day == 24)):
-        corr[row], lag[row] = _hourly_twins(panel.transformed[0][row])
-        degrees[row], candidates[row] = WINDOW * 0.5 - 3, float(days * 24)
+    for hourly in np.flatnonzero(panel.judged & (panel.per_day == 24)):
+        corr[hourly], lag[hourly] = _hourly_twins(panel.transformed[0][hourly])
+        degrees[hourly] = WINDOW * 0.5 - 3
     evaluable = panel.judged[:, None] & np.isfinite(corr)
     with np.errstate(all="ignore"):
         z = np.arctanh(np.clip(corr, -0.999999, 0.999999)) * np.sqrt(np.maximum(degrees, 1))
@@ -208,12 +207,12 @@ def _hourly_twins(series: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     asked = np.arange(0, len(unit), STRIDE)
     best, best_at = np.full(len(asked), -1.0), np.zeros(len(asked), dtype=int)
     for lo in range(0, len(asked), BATCH):
-        at = asked[lo : lo + BATCH]
-        corr = unit[at] @ unit[: at[-1] + 1].T
-        corr[np.arange(corr.shape[1])[None] > (at - WINDOW)[:, None]] = -1.0
+        batch = asked[lo : lo + BATCH]
+        corr = unit[batch] @ unit[: batch[-1] + 1].T
+        corr[np.arange(corr.shape[1])[None] > (batch - WINDOW)[:, None]] = -1.0
         best_at[lo : lo + BATCH] = corr.argmax(axis=1)
         best[lo : lo + BATCH] = corr.max(axis=1)
-    for k, at in enumerate(asked):
+    for k, at in enumerate(asked.tolist()):
         d = (at + WINDOW // 2) // 24
         if fit[at] and d < days and not best[k] <= np.nan_to_num(out[d], nan=-1.0):
             out[d], shift[d] = best[k], (at - best_at[k]) / 24

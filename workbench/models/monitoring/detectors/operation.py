@@ -181,7 +181,9 @@ def outage_when_exceedance_predicted(panel: Panel, *, gaps_min: float, nats_min:
     found = gaps(panel)
     able = (panel.pollutant & panel.roster["system"].isin(("cems", "wastewater")).to_numpy())[:, None] & np.ones(panel.shape, dtype=bool)
     rows = []
-    for row, mine in found[found["alone"] > 0].groupby("row", sort=True):
+    for row, mine in (
+        (int(r), found[(found["row"] == r) & (found["alone"] > 0)]) for r in sorted(set(found.loc[found["alone"] > 0, "row"]))
+    ):
         mine = mine.sort_values("first")
         score = np.log(4 * np.maximum(mine["rank"], 0.05) ** 3) + np.where(mine["level"] >= level_min, 0.7, -0.7)
         cut = np.cumsum(np.r_[0, np.diff(mine["first"]) > window_days * 24])
@@ -194,7 +196,7 @@ def outage_when_exceedance_predicted(panel: Panel, *, gaps_min: float, nats_min:
             chosen = part.iloc[best[0] : best[1]]
             numbers = {"gaps": float(len(chosen)), "level": float(chosen["level"].mean()), "rank": float(chosen["rank"].mean())}
             start, end = _hours(panel, int(chosen["first"].iloc[0])), _hours(panel, int(chosen["last"].iloc[-1]))
-            rows.append({"row": int(row), "start": start, "end": end, "nats": best[2], **numbers})
+            rows.append({"row": row, "start": start, "end": end, "nats": best[2], **numbers})
     spans = pd.DataFrame(rows) if rows else no_spans(["gaps", "level", "rank"])
     return verdicts(panel.shape, able, np.zeros(panel.shape), spans, panel.first_day)
 

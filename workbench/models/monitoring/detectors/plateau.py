@@ -20,7 +20,7 @@ def tie_rates(panel: Panel) -> tuple[np.ndarray, np.ndarray]:
     smooth = counts.copy()
     smooth[:, 1:] += 0.5 * counts[:, :-1]
     smooth[:, :-1] += 0.5 * counts[:, 1:]
-    rates = []
+    rates: list[np.ndarray] = []
     for on, chances, prior in ((0, 1, 40.0), (2, 3, 20.0)):
         own = counts[:, :, on].sum(axis=1), counts[:, :, chances].sum(axis=1)
         peers = np.zeros(len(own[0]))

@@ -251,7 +251,7 @@ def drift_ends_at_calibration(panel: Panel, *, slope_min: float, reset_min: floa
     rows = []
     grid = np.arange(window) - (window - 1) / 2
     for row in np.flatnonzero(able.any(axis=1)):
-        for day in np.flatnonzero(serviced[row]):
+        for day in map(int, np.flatnonzero(serviced[row])):
             if day < window or day + 3 > panel.shape[1]:
                 continue
             past, after = -z[row, day - window : day], -z[row, day + 1 : day + 4]
