@@ -19,9 +19,9 @@ from workbench.cross.patterns import PatternCounter
 from workbench.cross.regimes import smooth
 from workbench.cross.scoring import factors, regime_log_like
 
-AROUND = 240
+AROUND = 168
 """Hours on each side of the peak that are looked at."""
-PLAYERS = 8
+PLAYERS = 7
 """Channels explained one by one; the rest, each of which moves the log-odds less than any of these, are one more player."""
 
 

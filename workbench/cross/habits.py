@@ -13,6 +13,7 @@ import pandas as pd
 
 from workbench.cross.evidence import Evidence
 from workbench.cross.fusion import Fused, Reliability, expert, fuse
+from workbench.cross.learn import learn_ordinary
 from workbench.cross.roles import priors
 
 SPELL_HOURS = 24 * 6
@@ -81,7 +82,7 @@ def fuse_with_habits(e: Evidence, past: np.ndarray, enterprises: pd.DataFrame | 
     reliability : Reliability, optional
         Fitted parameters; default the expert priors.
     """
-    start = expert(e) if reliability is None else reliability
+    start = learn_ordinary(e, expert(e)) if reliability is None else reliability
     own = start.offsets + past
     fused = fuse(e, Reliability(start.emissions, start.regime, own, start.origin))
     for _ in range(ROUNDS):

@@ -22,6 +22,8 @@ from workbench.cross.words import attributions, lead_row
 
 DEFAULT_BUDGETS = {"main": 70, "silent": 20}
 DRAWS = 8
+SILENT_POOL = 4
+"""Silent candidates looked at per review the queue may ask for: those inspected among them calibrate it."""
 EXPLAINED = 1.5
 """Leads explained channel by channel: this many times the budget."""
 
@@ -94,26 +96,28 @@ def leads_of(
     """Return leads, conflicts and attributions of fused evidence (see :func:`build_leads`)."""
     offset_of = dict(zip(fused.evidence.enterprises, fused.reliability.offsets, strict=True))
     candidates = from_episodes(episodes(found), found, fused, offsets=offset_of)
-    candidates += silent(fused, found, asked["silent"])
+    candidates += silent(fused, found, SILENT_POOL * asked["silent"])
     candidates = with_uncertainty(candidates, fused, draws, seed)
-    names = dict(zip(enterprises["enterprise_id"], enterprises["name"], strict=True)) if enterprises is not None else {}
     maps = _calibrations(candidates, inspections)
-    rows = [
-        lead_row(c, fused, found, maps[c.episode.track], names.get(c.episode.enterprise_id, c.episode.enterprise_id)) for c in candidates
-    ]
+    candidates = within_quota(candidates, asked["silent"])
+    name = dict(zip(enterprises["enterprise_id"], enterprises["name"], strict=True)) if enterprises is not None else {}
+    rows = []
+    for c in candidates:
+        ident = c.episode.enterprise_id
+        rows.append(lead_row(c, fused, found, maps[(c.queue, c.episode.track)], name.get(ident, ident)))
     leads = ranked(pd.DataFrame(rows))
     parts = _explained(leads, candidates, rows, maps, fused, found, asked)
     return result_frame("leads", leads), detect_conflicts(fused), result_frame("attributions", parts)
 
 
-def _calibrations(candidates: list[Candidate], inspections: pd.DataFrame | None) -> dict[str, Calibration]:
-    """Return one recalibration per track, from the leads that were inspected."""
+def _calibrations(candidates: list[Candidate], inspections: pd.DataFrame | None) -> dict[tuple[Queue, str], Calibration]:
+    """Return one recalibration per queue and track, from the candidates that were inspected."""
     out = {}
-    for track in sorted({c.episode.track for c in candidates}):
-        mine = [c for c in candidates if c.episode.track == track and c.queue == Queue.MAIN]
+    for key in sorted({(c.queue, c.episode.track) for c in candidates}):
+        mine = [c for c in candidates if (c.queue, c.episode.track) == key]
         spans = pd.DataFrame([{"enterprise_id": c.episode.enterprise_id, "start": c.episode.start, "end": c.episode.end} for c in mine])
         at, label, weight = labelled(spans, inspections)
-        out[track] = calibrate(np.array([mine[i].logit for i in at]), label, weight)
+        out[key] = calibrate(np.array([mine[i].logit for i in at]), label, weight, key[0])
     return out
 
 
@@ -121,7 +125,7 @@ def _explained(
     leads: pd.DataFrame,
     candidates: list[Candidate],
     rows: list[dict[str, Any]],
-    maps: Mapping[str, Calibration],
+    maps: Mapping[tuple[Queue, str], Calibration],
     fused: Fused,
     found: pd.DataFrame,
     asked: Mapping[str, int],
@@ -135,11 +139,17 @@ def _explained(
     parts: list[dict[str, Any]] = []
     for i, ident in zip(within.index, within["lead_id"], strict=True):
         c = by_id[ident]
-        mine, zh, en = attributions(c, fused, found, maps[c.episode.track])
+        mine, zh, en = attributions(c, fused, found, maps[(c.queue, c.episode.track)])
         parts += mine
         leads.at[i, "reason_zh"] = str(leads["reason_zh"].loc[i]) + zh
         leads.at[i, "reason_en"] = str(leads["reason_en"].loc[i]) + en
     return parts
+
+
+def within_quota(candidates: list[Candidate], silent_quota: int) -> list[Candidate]:
+    """Return the candidates with the silent ones cut to their quota, the likeliest first."""
+    quiet = sorted((c for c in candidates if c.queue == Queue.SILENT), key=lambda c: (-c.logit, c.episode.enterprise_id, c.peak))
+    return [c for c in candidates if c.queue != Queue.SILENT] + quiet[:silent_quota]
 
 
 def quota(budgets: Mapping[str, int] | Sequence[int] | None) -> dict[str, int]:

@@ -105,54 +105,52 @@ def smooth(pattern: np.ndarray, log_like: np.ndarray, prior: np.ndarray, hazard:
     """
     out = np.empty((masks.shape[0], *pattern.shape), dtype=np.float32)
     run = _smooth_serial if pattern.size < SERIAL_BELOW else _smooth_parallel
-    run(np.ascontiguousarray(pattern, dtype=np.int32), log_like, prior, hazard, masks, out)
+    like = np.exp(log_like - log_like.max(1, keepdims=True)) if len(log_like) else log_like
+    run(np.ascontiguousarray(pattern, dtype=np.int32), np.ascontiguousarray(like), prior, hazard, masks.astype(np.float64), out)
     return out
 
 
 @nb.njit(cache=True)
 def _smooth_serial(
-    pattern: np.ndarray, log_like: np.ndarray, prior: np.ndarray, hazard: np.ndarray, masks: np.ndarray, out: np.ndarray
+    pattern: np.ndarray, like: np.ndarray, prior: np.ndarray, hazard: np.ndarray, masks: np.ndarray, out: np.ndarray
 ) -> None:  # pragma: no cover - compiled
     for i in range(pattern.shape[0]):
-        _smooth_one(pattern[i], log_like, prior[i], hazard, masks, out, i)
+        _smooth_one(pattern[i], like, prior[i], hazard, masks, out, i)
 
 
 @nb.njit(cache=True, parallel=True)
 def _smooth_parallel(
-    pattern: np.ndarray, log_like: np.ndarray, prior: np.ndarray, hazard: np.ndarray, masks: np.ndarray, out: np.ndarray
+    pattern: np.ndarray, like: np.ndarray, prior: np.ndarray, hazard: np.ndarray, masks: np.ndarray, out: np.ndarray
 ) -> None:  # pragma: no cover - compiled
     for i in nb.prange(pattern.shape[0]):
-        _smooth_one(pattern[i], log_like, prior[i], hazard, masks, out, i)
+        _smooth_one(pattern[i], like, prior[i], hazard, masks, out, i)
 
 
-@nb.njit(cache=True)
+@nb.njit(cache=True, fastmath={"reassoc", "contract"})
 def _smooth_one(
-    pattern: np.ndarray, log_like: np.ndarray, prior: np.ndarray, hazard: np.ndarray, masks: np.ndarray, out: np.ndarray, i: int
+    pattern: np.ndarray, like: np.ndarray, prior: np.ndarray, hazard: np.ndarray, masks: np.ndarray, out: np.ndarray, i: int
 ) -> None:  # pragma: no cover - compiled
     hours = pattern.shape[0]
     R = prior.shape[0]
     redraw = prior * hazard
     redraw = redraw / redraw.sum()
+    stay = 1.0 - hazard
     alpha = np.empty((hours, R))
-    like = np.empty((hours, R))
     a = prior.copy()
     for h in range(hours):
         row = pattern[h]
-        top = -1e300
-        for z in range(R):
-            top = max(top, log_like[row, z])
         total = 0.0
         for z in range(R):
-            like[h, z] = np.exp(log_like[row, z] - top)
-            a[z] *= like[h, z]
+            a[z] *= like[row, z]
             total += a[z]
+        scale = 1.0 / total
         leaving = 0.0
         for z in range(R):
-            a[z] /= total
+            a[z] *= scale
             alpha[h, z] = a[z]
             leaving += hazard[z] * a[z]
         for z in range(R):
-            a[z] = (1 - hazard[z]) * a[z] + redraw[z] * leaving
+            a[z] = stay[z] * a[z] + redraw[z] * leaving
     b = np.ones(R)
     for h in range(hours - 1, -1, -1):
         total = 0.0
@@ -161,16 +159,17 @@ def _smooth_one(
         for m in range(masks.shape[0]):
             inside = 0.0
             for z in range(R):
-                if masks[m, z]:
-                    inside += alpha[h, z] * b[z]
+                inside += masks[m, z] * alpha[h, z] * b[z]
             out[m, i, h] = inside / total
+        row = pattern[h]
         mixed = 0.0
+        for z in range(R):
+            b[z] *= like[row, z]
+            mixed += redraw[z] * b[z]
         largest = 0.0
         for z in range(R):
-            b[z] *= like[h, z]
-            mixed += redraw[z] * b[z]
+            b[z] = stay[z] * b[z] + hazard[z] * mixed
+            largest += b[z]
+        scale = 1.0 / largest
         for z in range(R):
-            b[z] = (1 - hazard[z]) * b[z] + hazard[z] * mixed
-            largest = max(largest, b[z])
-        for z in range(R):
-            b[z] /= largest
+            b[z] *= scale
