@@ -14,7 +14,7 @@ from odd_districts import ODDITIES, District, small, write
 
 from workbench import models
 from workbench.catalog import open_catalog
-from workbench.contracts import NOT_INSTALLED, Breach, check_evidence, check_table
+from workbench.contracts import NOT_INSTALLED, Breach, CatalogError, Period, check_evidence, check_table
 from workbench.cross import build_leads
 from workbench.evaluation import against_inspections
 
@@ -228,3 +228,16 @@ def test_broken_input_is_named_by_entry_and_column(
 ) -> None:
     found = open_catalog(write(tmp_path / "district", broken(base))).check()
     assert (entry, column) in {(b.entry, b.column) for b in found if b.level == "error"}
+
+
+def test_papers_alone_can_be_reviewed_over_a_stated_period(base: District, tmp_path: Path) -> None:
+    papers = base.without(*base.cubes)
+    catalog = open_catalog(write(tmp_path / "district", papers))
+    with pytest.raises(CatalogError, match="covers no period"):
+        _ = catalog.period
+    for name in models.available():
+        model = models.load(name)
+        features = model.features(catalog, Period.parse("2026-01-01/2026-01-11"))
+        fitted = model.fit(features, catalog.labels(), seed=3)
+        assert len(fitted.assess(features))
+        check_evidence(fitted.evidence(features))

@@ -79,6 +79,12 @@ def main(argv: list[str] | None = None) -> None:
         if known is not None and isinstance(error, known.WorkbenchError):
             print_error(error)
             sys.exit(USAGE if isinstance(error, known.ParameterError) else FAILURE)
+        if isinstance(error, OSError) and error.filename is not None:  # no such folder, no permission, no space left …
+            err.print("[bold red]错误 error[/]  cannot read or write a file", highlight=False)
+            err.print(f"       got  {error.strerror}", markup=False, highlight=False, soft_wrap=True)
+            err.print(f"     where  {error.filename}", markup=False, highlight=False, soft_wrap=True)
+            err.print("      next  check the path, its permissions and the free space", markup=False, highlight=False)
+            sys.exit(FAILURE)
         err.print("[bold red]错误 error[/]  something that should not happen", highlight=False)
         err.print(f"       got  {type(error).__name__}: {error}", markup=False, highlight=False, soft_wrap=True)
         err.print("      next  run the same command with --debug and report what it prints", markup=False, highlight=False)

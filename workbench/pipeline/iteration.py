@@ -12,7 +12,18 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from workbench.contracts import Breach, ContractBreach, Metric, Period, RunError, RunRecord, StepRecord, WorkbenchError
+from workbench.contracts import (
+    CUBES,
+    Breach,
+    ContractBreach,
+    Metric,
+    ParameterError,
+    Period,
+    RunError,
+    RunRecord,
+    StepRecord,
+    WorkbenchError,
+)
 from workbench.governance import AuditLog, Registry
 from workbench.pipeline import fingerprints, lock
 from workbench.pipeline.assembly import REPORT, assemble, report_is_whole
@@ -82,7 +93,7 @@ def run_iteration(request: Request, observer: Observer | None = None) -> Outcome
     watch, experiment = observer or Silent(), request.experiment
     planned = plan(experiment, request.notebooks, request.file.parent)
     catalog, snapshot, warnings = _opened_and_checked(request.catalog, watch)
-    period = Period.parse(experiment.period) if experiment.period else catalog.period
+    period = _period(experiment.period, catalog)
     identity = iteration_id(experiment, planned, snapshot)
     work, final = request.reports / f".{identity}.work", request.reports / identity
     with lock.hold(request.reports / ".locks" / f"{identity}.lock"):
@@ -165,6 +176,24 @@ def _opened_and_checked(location: str, watch: Observer) -> tuple[Any, dict[str, 
             breaches=breaches,
         )
     return catalog, dict(catalog.snapshot()), breaches
+
+
+def _period(text: str, catalog: Any) -> Period:
+    """Return the period to run over; refuse one that no observation lies in, before any step has run."""
+    if not text:
+        return catalog.period  # type: ignore[no-any-return]
+    period = Period.parse(text)
+    if any(catalog.has(entry) for entry in CUBES):
+        covered = catalog.period
+        if period.end <= covered.start or period.start >= covered.end:
+            raise ParameterError(
+                "the period lies outside the data",
+                got=str(period),
+                allowed=f"a period that meets {covered}",
+                where=catalog.location,
+                next_step="choose a period within the data, or leave it empty for all of them",
+            )
+    return period
 
 
 def _unchanged(final: Path, planned: Sequence[PlannedStep], snapshot: dict[str, str], warnings: Sequence[Breach]) -> Outcome | None:

@@ -59,7 +59,7 @@ def transform(panel: Panel) -> tuple[np.ndarray, np.ndarray]:
     """
     value = panel.hour("hour_mean")
     units = panel.roster["unit"].astype(str)
-    wanted = np.array([any(p in u for p in ("g/", "m³/h", "m3/h", "kW")) for u in units])
+    wanted = np.array([any(p in u for p in ("g/", "m³/h", "m3/h", "kW")) for u in units], dtype=bool)
     typical = middle(np.where(value > 0, value, np.nan))
     logarithmic = wanted & np.isfinite(typical)
     floor = np.where(logarithmic, 0.01 * typical, 1.0).astype(np.float32)

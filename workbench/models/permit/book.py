@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from workbench.contracts import CatalogView, InsufficientData, ParameterError, Period
+from workbench.contracts import CUBES, CatalogView, InsufficientData, ParameterError, Period
 from workbench.models.hourly import Grid, HourMeans, hour_means, referenced
 from workbench.models.permit.accounting import Masses, hourly_mass, running_masses, to_unit
 from workbench.models.permit.dossier import Coefficient, Dossier, Power, Series
@@ -130,7 +130,7 @@ def open_book(catalog: CatalogView, period: Period, settings: Settings) -> Book:
     for t in ("self_monitoring", "marks", "solvents"):
         if t in frames and "enterprise_id" not in frames[t]:
             frames[t] = frames[t].assign(enterprise_id=frames[t]["outlet_id"].map(owner))
-    whole = period.end >= catalog.period.end
+    whole = not any(catalog.has(entry) for entry in CUBES) or period.end >= catalog.period.end
     as_of, from_when = _horizons(frames, period, whole=whole)
     book = Book(
         grid=grid,
