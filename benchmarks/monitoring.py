@@ -169,7 +169,8 @@ with s as (select point, day, t, value, lag(value) over (partition by point orde
 r as (select *, sum(case when value is not distinct from previous then 0 else 1 end) over (partition by point order by t) as run from s),
 l as (select point, day, max(n) as longest from (select point, day, run, count(*) as n from r group by all) group by all)
 select s.point, s.day, count(value) as n, count(*) - count(value) as missing, avg(value) as mean, stddev_pop(value) as sd,
- min(value) as low, max(value) as high, avg((value = previous)::int) as ties, avg(abs(value - previous)) as rough, sum(pow(value - previous, 2)) as steps,
+ min(value) as low,
+ max(value) as high, avg((value = previous)::int) as ties, avg(abs(value - previous)) as rough, sum(pow(value - previous, 2)) as steps,
  sum((value > 80)::int) as over_limit, any_value(l.longest) as longest
 from s join l using (point, day) group by s.point, s.day
 """

@@ -410,6 +410,9 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one year of the stations, 100 days of the turbine, two kinds of fault")
     parser.add_argument("--data", type=Path, default=None, help="folder with prsa, gas_turbine and skab")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--repeats", type=int, default=0, help="rounds of injection per kind (default: 2 for the stations, 4 for the turbine)"
+    )
     parser.add_argument("--only", default="", help="series to measure: beijing, turbine")
     args = parser.parse_args()
     limit_threads()
@@ -434,7 +437,7 @@ def main() -> None:
         methods: dict[str, object] = {"workbench": model_alarms, "longest run": run_alarms, "isolation forest": forest_alarms}
         if not args.quick and name == "turbine":
             methods["matrix profile"] = profile_alarms  # over four years of 24 channels it takes an hour
-        for method, by_kind in measure(series, tune, args.seed, kinds, methods, 1 if args.quick else repeats).items():
+        for method, by_kind in measure(series, tune, args.seed, kinds, methods, args.repeats or (1 if args.quick else repeats)).items():
             for kind, (k, n) in by_kind.items():
                 cell = total.setdefault(method, {}).setdefault(kind, [0, 0])
                 cell[0], cell[1] = cell[0] + k, cell[1] + n

@@ -191,11 +191,11 @@ def _platt(score: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     def loss(theta: np.ndarray) -> tuple[float, np.ndarray]:
         p = 1 / (1 + np.exp(-np.clip(theta[0] * score + theta[1], -30, 30)))
         seen = np.clip(SENSITIVITY * p, 1e-9, 1 - 1e-9)
-        value = -np.sum(y * np.log(seen) + (1 - y) * np.log(1 - seen)) + 10 * (theta[0] - 1) ** 2 + 0.25 * theta[1] ** 2
+        value = -np.sum(y * np.log(seen) + (1 - y) * np.log(1 - seen)) + 10 * (theta[0] - 1) ** 2 + 0.05 * theta[1] ** 2
         slope = SENSITIVITY * p * (1 - p) * ((1 - y) / (1 - seen) - y / seen)
-        return float(value), np.array([np.sum(slope * score) + 20 * (theta[0] - 1), np.sum(slope) + 0.5 * theta[1]])
+        return float(value), np.array([np.sum(slope * score) + 20 * (theta[0] - 1), np.sum(slope) + 0.1 * theta[1]])
 
-    found = minimize(loss, np.array([1.0, 0.0]), jac=True, method="L-BFGS-B", bounds=[(0.1, 3.0), (-5.0, 5.0)])
+    found = minimize(loss, np.array([1.0, 0.0]), jac=True, method="L-BFGS-B", bounds=[(0.1, 3.0), (-8.0, 8.0)])
     return float(found.x[0]), float(found.x[1])
 
 
