@@ -62,7 +62,10 @@ def judge_tax(catalog: CatalogView, grid: Grid, settings: Settings, treatment_of
     for q in quarters:
         groups.setdefault((q.outlet_id, q.quarter), []).append(q)
     found: list[Judgement] = []
+    partial = sorted({k for k, mine in groups.items() if not mine[0].covers_whole})
     for (outlet, name), mine in sorted(groups.items()):
+        if not mine[0].covers_whole:
+            continue
         said = declared.get((outlet, name), {})
         falsified = any(e == mine[0].enterprise_id and a < mine[0].end and b > mine[0].start for e, a, b in spans)
         own = {f: v for (o, f), v in limits.items() if o == outlet}
@@ -72,10 +75,16 @@ def judge_tax(catalog: CatalogView, grid: Grid, settings: Settings, treatment_of
             if q.factor in said:
                 lawful = marked.get(outlet, nothing)[lo : lo + len(q.hourly)]
                 found.append(tax_reduction_not_due(q, said[q.factor][1], own.get(q.factor, np.nan), lawful, **settings.of(REDUCED)))
-    seen = {j.enterprise_id for j in found}
-    for enterprise in sorted(set(tax["enterprise_id"]) - seen):
-        zh, en = "没有流量与浓度的在线监测，无法核算申报量", "no monitors of flow and concentration, the declaration cannot be recomputed"
-        found.append(not_evaluable(DECLARED, str(enterprise), span, Kind.FALSE_REPORT, zh, en))
+    if partial:
+        zh = f"{len(partial)}个排放口季度不完整，未评价"
+        en = f"{len(partial)} quarters of outlets lie only partly inside the period and are not judged"
+        found.append(not_evaluable(DECLARED, "", span, Kind.FALSE_REPORT, zh, en))
+    bare = sorted(set(tax["enterprise_id"]) - {q.enterprise_id for q in quarters})
+    if bare:
+        some = ", ".join(bare[:5])
+        zh = f"{len(bare)}家企业没有流量与浓度的在线监测，无法核算申报量：{some}…"
+        en = f"{len(bare)} enterprises have no monitors of flow and concentration, their declarations cannot be recomputed: {some} …"
+        found.append(not_evaluable(DECLARED, "", span, Kind.FALSE_REPORT, zh, en))
     return found
 
 

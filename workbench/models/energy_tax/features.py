@@ -15,10 +15,12 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from workbench.contracts import CatalogView, InsufficientData, Kind, Period, Ruling, interval_s
+from workbench.models.energy_tax.amounts import FLOWS, NOT_AMOUNTS
 from workbench.models.energy_tax.books import Energy, judge_carbon, judge_intensity, judge_tax
 from workbench.models.energy_tax.judgement import Judgement, not_evaluable
 from workbench.models.energy_tax.meters import Works, hour_of, hourly_minutes, read_works
 from workbench.models.energy_tax.rules_power import (
+    condition_low_while_treating,
     flow_contradicts_power,
     treatment_idling_while_producing,
     treatment_off_while_producing,
@@ -29,6 +31,7 @@ from workbench.models.energy_tax.witnesses import Witnesses
 from workbench.models.hourly import Grid, hour_means
 
 OFF, IDLE, FLOW = "treatment_off_while_producing", "treatment_idling_while_producing", "flow_contradicts_power"
+LOW = "condition_low_while_treating"
 HOURLY: dict[str, tuple[int, str, str]] = {
     "production_level": (-1, "1", "production: -1 no meter, 0 off, 1 low, 2 full, 3 outage"),
     "treatment_level": (-1, "1", "treatment: -1 no meter, 0 off, 1 idle, 2 on, 3 outage"),
@@ -82,13 +85,18 @@ def _power_side(
     if lost is not None:
         zh, en = lost
         _conditions(catalog, sensors, sorted(row), grid, None, row, hourly)
-        return [not_evaluable(r, "", span, Kind.TREATMENT_OFF, zh, en) for r in (OFF, IDLE)]
+        return [not_evaluable(r, "", span, Kind.TREATMENT_OFF, zh, en) for r in (OFF, IDLE, LOW)]
     meters = points[(points["system"] == "power") & points["enterprise_id"].isin(row)]
     bare = sorted(set(row) - set(meters["enterprise_id"]))
     if bare:
         zh = f"{len(bare)}家企业没有电表，无法判断治污设施停运"
         en = f"{len(bare)} enterprises without any meter: whether their treatment stopped while producing cannot be judged"
         found.append(not_evaluable(OFF, "", span, Kind.TREATMENT_OFF, zh, en))
+    blind = sorted(set(row) - set(sensors["enterprise_id"]))
+    if blind:
+        zh = f"{len(blind)}家企业没有设施工况传感器，治污通电而不起作用时看不出来"
+        en = f"{len(blind)} enterprises have no sensor of the facility's condition: treatment powered but without effect does not show"
+        found.append(not_evaluable(LOW, "", span, Kind.TREATMENT_OFF, zh, en))
     flows = points[(points["system"] == "cems") & (points["factor"] == "a00000") & points["enterprise_id"].isin(row)]
     ledger = _ledger_hours(catalog)
     done: set[str] = set()
@@ -100,9 +108,11 @@ def _power_side(
             paired[row[works.enterprise_id]] = bool(works.pairs)
         seen = _conditions(catalog, sensors, ours, grid, {w.enterprise_id: w for w in block}, row, hourly)
         flow = _flows(catalog, flows, ours, grid)
+        emission = _emissions(catalog, points, [w.enterprise_id for w in block if w.episodes], grid)
         for works in block:
             e = works.enterprise_id
-            witnesses = Witnesses(grid, seen.get(e, np.empty((0, 0), np.float32)), ledger.get(e, pd.Series(dtype=float)))
+            nothing = np.empty((0, 0), np.float32)
+            witnesses = Witnesses(grid, seen.get(e, nothing), emission.get(e, nothing), ledger.get(e, pd.Series(dtype=float)))
             found += _judge_power(works, witnesses, settings)
             if e in flow:
                 found += _judge_flow(works, grid, flow[e], settings, hourly["flow_conflict"][row[e]], hourly["production_level"][row[e]])
@@ -158,6 +168,8 @@ def intensity_months(catalog: CatalogView, period: Period, settings: Settings) -
 def _judge_power(works: Works, seen: Witnesses, settings: Settings) -> list[Judgement]:
     shared = {"campaign_days": settings.prep("episodes")["campaign_days"], **settings.prep("treatment_context")}
     found = treatment_off_while_producing(works, seen, **settings.of(OFF), **shared)
+    if seen.condition.size:
+        found += condition_low_while_treating(works, seen, **settings.of(LOW), campaign_days=shared["campaign_days"])
     return found + treatment_idling_while_producing(works, seen, **settings.of(IDLE), **shared)
 
 
@@ -254,6 +266,19 @@ def _flows(catalog: CatalogView, flows: pd.DataFrame, ours: list[str], grid: Gri
             share = x / np.float32(np.quantile(running, 0.75))
             out[e] = np.fmax(out[e], share) if e in out else share
     return out
+
+
+def _emissions(catalog: CatalogView, points: pd.DataFrame, ours: list[str], grid: Grid) -> dict[str, NDArray[np.float32]]:
+    """Return by enterprise the hourly concentrations of its outlets, shape (monitor, hour)."""
+    out: dict[str, list[NDArray[np.float32]]] = {}
+    for entry in FLOWS:
+        mine = points[(points["system"] == entry.removeprefix("obs_")) & points["enterprise_id"].isin(ours)]
+        mine = mine[~mine["factor"].isin(NOT_AMOUNTS)].sort_values("point_id")
+        if catalog.has(entry) and len(mine):
+            means = hour_means(catalog.cube(entry), mine["point_id"].tolist(), grid).mean
+            for e, x in zip(mine["enterprise_id"].astype(str), means, strict=True):
+                out.setdefault(e, []).append(x)
+    return {e: np.stack(x) for e, x in out.items()}
 
 
 def _conditions(

@@ -127,7 +127,9 @@ class LoadStateModel:
         return np.array([self.states[k] for k in best], dtype=object)
 
 
-def fit_load_states(features: pd.DataFrame, states: Sequence[str], *, seed: int, tune_share: float = 0.2) -> LoadStateModel:
+def fit_load_states(
+    features: pd.DataFrame, states: Sequence[str], *, seed: int, tune_share: float = 0.2, rounds: int = ROUNDS
+) -> LoadStateModel:
     """Fit on features and the states named for them, in order of time.
 
     Parameters
@@ -139,6 +141,8 @@ def fit_load_states(features: pd.DataFrame, states: Sequence[str], *, seed: int,
     seed : int
     tune_share : float
         Last share of the named times, on which the weight of the transitions is chosen.
+    rounds : int
+        Boosting rounds.
 
     Raises
     ------
@@ -158,20 +162,20 @@ def fit_load_states(features: pd.DataFrame, states: Sequence[str], *, seed: int,
     log_transition = np.log(counts / counts.sum(axis=1, keepdims=True))
     cut = named[int(len(named) * (1 - tune_share))]
     early = named[named < cut]
-    trial = _boost(features.iloc[early], y[early], len(kinds), seed)
+    trial = _boost(features.iloc[early], y[early], len(kinds), seed, rounds)
     emission = np.log(np.asarray(trial.predict(features.iloc[cut : named[-1] + 1])) + 1e-12) - log_share
     truth = y[cut : named[-1] + 1]
     scores = {w: macro_f1(truth, forward_filter(emission, w * log_transition).argmax(axis=1), len(kinds)) for w in (0.1, 0.25, 0.5, 1.0)}
     scores[0.0] = macro_f1(truth, (emission + log_share).argmax(axis=1), len(kinds))
     weight = max(sorted(scores), key=lambda w: scores[w])
-    return LoadStateModel(kinds, _boost(features.iloc[named], y[named], len(kinds), seed), log_share, log_transition, weight)
+    return LoadStateModel(kinds, _boost(features.iloc[named], y[named], len(kinds), seed, rounds), log_share, log_transition, weight)
 
 
-def _boost(features: pd.DataFrame, y: NDArray[np.int64], kinds: int, seed: int) -> Any:
+def _boost(features: pd.DataFrame, y: NDArray[np.int64], kinds: int, seed: int, rounds: int) -> Any:
     import lightgbm as lgb
 
     params = {**PARAMS, "num_class": kinds, "seed": seed, "num_threads": threads()}
-    return lgb.train(params, lgb.Dataset(features, label=y), num_boost_round=ROUNDS)
+    return lgb.train(params, lgb.Dataset(features, label=y), num_boost_round=rounds)
 
 
 def forward_filter(emission: NDArray[np.float64], log_transition: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -17,7 +17,7 @@ from workbench.models.energy_tax.pairing import Pair, alternating, pair_up
 from workbench.models.energy_tax.settings import Settings
 from workbench.models.energy_tax.states import Drive, MeterModel, State, learn_meter, meter_states
 from workbench.models.energy_tax.swaps import Swap, find_swap, stuck, tie_rate
-from workbench.models.hourly import Grid
+from workbench.models.hourly import HIGHEST, Grid
 
 BLOCK = 48
 """Enterprises read at a time: it bounds the memory that raw power takes."""
@@ -129,7 +129,7 @@ def read_works(cube: xr.Dataset, points: pd.DataFrame, marks: pd.DataFrame, grid
         order = np.argsort(rows, kind="stable")
         part = cube[["value", "mark"]].isel(point=rows[order], time=slice(lo, hi)).compute()
         value, mark = part["value"].to_numpy(), part["mark"].to_numpy()
-        bad = (mark == Mark.COMM_ERROR) | (mark == Mark.FAULT) | (mark == Mark.CALIBRATION) | ~np.isfinite(value)
+        bad = (mark == Mark.COMM_ERROR) | (mark == Mark.FAULT) | (mark == Mark.CALIBRATION) | ~(np.abs(value) < HIGHEST)
         value = np.where(bad, np.float32(np.nan), np.maximum(value, np.float32(0)))
         back = np.empty_like(order)
         back[order] = np.arange(order.size)

@@ -185,7 +185,9 @@ def _with(q: Quarter, hourly: np.ndarray) -> Quarter:
     return replace(q, hourly=hourly)
 
 
-def output_out_of_line_with_energy(monthly: pd.DataFrame, scatter: float, *, z_limit: float, months_min: float) -> list[Judgement]:
+def output_out_of_line_with_energy(
+    monthly: pd.DataFrame, scatter: float, *, z_limit: float, months_min: float, invoice_log_sd: float
+) -> list[Judgement]:
     """Judge output (ledger, else sale invoices) against metered production energy.
 
     Parameters
@@ -195,6 +197,8 @@ def output_out_of_line_with_energy(monthly: pd.DataFrame, scatter: float, *, z_l
         (partially pooled over its industry; see :func:`pooled_intensity`), ``source``.
     scatter : float
         Between-month scatter, log.
+    invoice_log_sd : float
+        Added for invoices: goods are sold from stock and bought into it, not in the month of their making.
 
     Returns
     -------
@@ -202,17 +206,26 @@ def output_out_of_line_with_energy(monthly: pd.DataFrame, scatter: float, *, z_l
         Output per energy far under the expectation: output left out of the books, or energy used for something else.
     """
     words = ("产量", "output", "产量未入账或电用于他处", "output left out of the books, or energy used elsewhere", "output_per_energy")
-    return _intensity(OUTPUT, Kind.FALSE_REPORT, monthly, scatter, z_limit, months_min, words)
+    return _intensity(OUTPUT, Kind.FALSE_REPORT, monthly, scatter, z_limit, months_min, invoice_log_sd, words)
 
 
-def reagent_out_of_line_with_energy(monthly: pd.DataFrame, scatter: float, *, z_limit: float, months_min: float) -> list[Judgement]:
+def reagent_out_of_line_with_energy(
+    monthly: pd.DataFrame, scatter: float, *, z_limit: float, months_min: float, invoice_log_sd: float
+) -> list[Judgement]:
     """Judge reagent used (ledger, else purchase invoices) against metered production energy; far under: treated without reagent."""
     words = ("药剂量", "reagent", "治污可能未投药", "treatment may have run without it", "reagent_per_energy")
-    return _intensity(REAGENT, Kind.TREATMENT_OFF, monthly, scatter, z_limit, months_min, words)
+    return _intensity(REAGENT, Kind.TREATMENT_OFF, monthly, scatter, z_limit, months_min, invoice_log_sd, words)
 
 
 def _intensity(
-    rule: str, kind: Kind, monthly: pd.DataFrame, scatter: float, z_limit: float, months_min: float, words: tuple[str, str, str, str, str]
+    rule: str,
+    kind: Kind,
+    monthly: pd.DataFrame,
+    scatter: float,
+    z_limit: float,
+    months_min: float,
+    invoice_sd: float,
+    words: tuple[str, str, str, str, str],
 ) -> list[Judgement]:
     if not len(monthly):
         return []
@@ -222,7 +235,9 @@ def _intensity(
         zh, en = f"{words[0]}或用电不足{months_min:.0f}个月，无法比较", f"fewer than {months_min:.0f} months of {words[1]} and energy"
         return [not_evaluable(rule, enterprise, span, kind, zh, en)]
     away = (monthly["log_intensity"] - monthly["expected"]).to_numpy(float)
-    z: np.ndarray = away / np.hypot(monthly["sd"].to_numpy(float), scatter)
+    z: np.ndarray = away / np.sqrt(
+        monthly["sd"].to_numpy(float) ** 2 + scatter**2 + np.where(monthly["source"] == "invoices", invoice_sd, 0.0) ** 2
+    )
     worst = int(np.argmin(z))
     ratio = float(np.exp(monthly["log_intensity"].iloc[worst] - monthly["expected"].iloc[worst]))
     start, source = monthly["month"].iloc[worst], str(monthly["source"].iloc[worst])

@@ -1,6 +1,6 @@
 """Rules on power: treatment off, and treatment idling, while production runs; monitored flow against power.
 
-One stop is a repair, a pattern is a habit: the evidence is the number of separate days, the share of production time,
+One stop is a repair, a pattern is a habit: the evidence is the number of separate stops, the share of production time,
 and what the other witnesses say. Spans under marked start-up, shut-down, maintenance or fault are excused before
 anything is counted.
 """
@@ -14,23 +14,25 @@ from numpy.typing import NDArray
 from workbench.contracts import Kind, Outcome, Ruling
 from workbench.models.energy_tax.episodes import Episode
 from workbench.models.energy_tax.judgement import Judgement, Part, not_evaluable, parts_of
-from workbench.models.energy_tax.meters import Works
+from workbench.models.energy_tax.meters import Works, hour_of
 from workbench.models.energy_tax.states import State
 from workbench.models.energy_tax.witnesses import (
     Witnesses,
     condition_ratio,
+    emission_ratio,
     exact_zero,
+    flow_while_idling,
     ledger_overstates,
     load_on_standby,
     load_on_total,
 )
 
-BASE_OFF, BASE_IDLE = -2.0, -2.8
+BASE_OFF, BASE_IDLE, BASE_CONDITION = -2.0, -2.8, -2.4
 """Log-odds that a campaign of average weight is a violation, before any part speaks (stated priors)."""
 
 
 def treatment_off_while_producing(
-    works: Works, seen: Witnesses, *, minutes_min: float, share_half: float, days_half: float, campaign_days: float, hours_min: float,
+    works: Works, seen: Witnesses, *, minutes_min: float, share_half: float, stops_half: float, campaign_days: float, hours_min: float,
     window_days: float,
 ) -> list[Judgement]:  # fmt: skip
     """Judge the times at which production ran and its treatment was off.
@@ -40,13 +42,13 @@ def treatment_off_while_producing(
     list of Judgement
         One per campaign (episodes closer than ``campaign_days``), else one that is compliant or not evaluable.
     """
-    numbers = {"minutes_min": minutes_min, "share_half": share_half, "days_half": days_half, "campaign_days": campaign_days}
+    numbers = {"minutes_min": minutes_min, "share_half": share_half, "stops_half": stops_half, "campaign_days": campaign_days}
     numbers |= {"hours_min": hours_min, "window_days": window_days}
     return _judge("treatment_off_while_producing", works, works.off, seen, ("停运", "off"), BASE_OFF, numbers)
 
 
 def treatment_idling_while_producing(
-    works: Works, seen: Witnesses, *, share_max: float, minutes_min: float, share_half: float, days_half: float, campaign_days: float,
+    works: Works, seen: Witnesses, *, share_max: float, minutes_min: float, share_half: float, stops_half: float, campaign_days: float,
     hours_min: float, window_days: float,
 ) -> list[Judgement]:  # fmt: skip
     """Judge the times at which the treatment ran far under what production asks of it.
@@ -57,7 +59,7 @@ def treatment_idling_while_producing(
         Already applied when ``works.idle`` was made; said in the words.
     """
     words = (f"低负荷空转（不足应有功率的{share_max:.0%}）", f"idling (under {share_max:.0%} of the expected power)")
-    numbers = {"minutes_min": minutes_min, "share_half": share_half, "days_half": days_half, "campaign_days": campaign_days}
+    numbers = {"minutes_min": minutes_min, "share_half": share_half, "stops_half": stops_half, "campaign_days": campaign_days}
     numbers |= {"hours_min": hours_min, "window_days": window_days}
     return _judge("treatment_idling_while_producing", works, works.idle, seen, words, BASE_IDLE, numbers)
 
@@ -104,7 +106,8 @@ def _campaign(
     numbers: dict[str, float],
 ) -> Judgement:  # fmt: skip
     parts = _pattern(works, mine, a, b, numbers) | _witnessed(works, mine, seen, numbers["hours_min"], idle="idling" in rule)
-    minutes, days, share = float(mine.sum() * works.step_s / 60), parts["days"].value, parts["share_of_production"].value
+    minutes, share = float(mine.sum() * works.step_s / 60), parts["share_of_production"].value
+    days, stops = len(np.unique(works.time[mine].astype("datetime64[D]"))), parts["stops"].value
     start, end = works.stamp(a), works.stamp(b)
     lengths = np.diff(np.flatnonzero(np.diff(np.r_[0, mine.astype(np.int8), 0])))[::2]
     longest = float(lengths.max() * works.step_s / 3600)
@@ -115,12 +118,12 @@ def _campaign(
     if works.denied[mine].mean() > 0.3:
         seen_zh, seen_en = seen_zh + "；期间标记为停运，与用电矛盾", seen_en + "; marked as stopped meanwhile, which the power contradicts"
     zh = (
-        f"{start:%m-%d}至{end:%m-%d}生产期间治污设施{words[0]}累计{minutes / 60:.1f}小时，涉及{days:.0f}天，"
+        f"{start:%m-%d}至{end:%m-%d}生产期间治污设施{words[0]}累计{minutes / 60:.1f}小时，分{stops:.0f}次，涉及{days}天，"
         f"占生产时间{share:.0%}，最长{longest:.1f}小时{seen_zh}"
     )
     en = (
-        f"{start:%Y-%m-%d} to {end:%Y-%m-%d}: treatment {words[1]} for {minutes / 60:.1f} h while producing, on {days:.0f} days, "
-        f"{share:.0%} of production time, longest {longest:.1f} h{seen_en}"
+        f"{start:%Y-%m-%d} to {end:%Y-%m-%d}: treatment {words[1]} for {minutes / 60:.1f} h while producing, "
+        f"in {stops:.0f} stops on {days} days, {share:.0%} of production time, longest {longest:.1f} h{seen_en}"
     )
     return Judgement(
         rule, Ruling.VIOLATED, works.enterprise_id, start, end, zh, en, Kind.TREATMENT_OFF,
@@ -132,9 +135,7 @@ def _campaign(
 def _pattern(works: Works, mine: NDArray[np.bool_], a: int, b: int, numbers: dict[str, float]) -> dict[str, Part]:
     """Return what the stops look like by themselves."""
     producing, hours = works.producing, works.step_s / 3600
-    times = works.time[mine]
-    per_day = np.unique(times.astype("datetime64[D]"), return_counts=True)[1] * hours
-    days, total = float((per_day >= 0.5).sum()), float(mine.sum() * hours)
+    times, total, stops = works.time[mine], float(mine.sum() * hours), separate_stops(works, mine)
     pad = max(0, round(numbers["window_days"] * 86400 / works.step_s) - (b - a)) // 2
     lo, hi = max(0, a - pad), min(len(mine), b + pad)
     share = float(mine.sum() / max(producing[lo:hi].sum(), 1))
@@ -147,7 +148,7 @@ def _pattern(works: Works, mine: NDArray[np.bool_], a: int, b: int, numbers: dic
     weekend = _on_weekend(times) - _on_weekend(works.time[lo:hi][producing[lo:hi]])
     denied = float(works.denied[mine].mean())
     return parts_of(
-        days=(days, 1.3 * np.log(max(days, 0.5) / numbers["days_half"])),
+        stops=(stops, 1.3 * np.log(max(stops, 0.5) / numbers["stops_half"])),
         hours=(total, 0.5 * np.log(total / 8.0)),
         share_of_production=(share, 0.6 * np.log(max(share, 1e-4) / numbers["share_half"])),
         served_otherwise=(served, 10 * (served - 0.93)),
@@ -158,20 +159,123 @@ def _pattern(works: Works, mine: NDArray[np.bool_], a: int, b: int, numbers: dic
     )
 
 
+def separate_stops(works: Works, mine: NDArray[np.bool_]) -> float:
+    """Return how many times the treatment stopped, having served production for an hour in between.
+
+    Nine days without a break are one stop, however many days they touch: a breakdown looks like that, a habit does not.
+    """
+    served = works.producing & ~(works.off | works.idle | works.excused)
+    served &= (works.states[[p.treatment for p in works.pairs]] >= State.IDLE).any(axis=0)
+    at = np.flatnonzero(mine)
+    between = np.cumsum(served)[at]
+    again = np.diff(between) * works.step_s >= 3600
+    lengths = np.diff(np.r_[0, np.flatnonzero(again) + 1, len(at)]) * works.step_s
+    return float((lengths >= 1200).sum())
+
+
 def _witnessed(works: Works, mine: NDArray[np.bool_], seen: Witnesses, hours_min: float, *, idle: bool) -> dict[str, Part]:
     """Return what other sources say about the stops."""
     ratio = condition_ratio(works, seen, mine, hours_min=hours_min)
+    emission = emission_ratio(works, seen, mine, hours_min=hours_min)
     total, standby = load_on_total(works, mine), load_on_standby(works, mine)
     zero = float("nan") if idle else exact_zero(works, mine)
     ledger = ledger_overstates(works, seen, mine)
+    flow = flow_while_idling(works, mine) if idle else float("nan")
     even = 0.9 if idle else 0.6
     return parts_of(
-        condition=(ratio, 4.0 * (even - ratio)),
+        condition=(ratio, 8.0 * (even - ratio)),
+        # a facility that takes out half or more leaves twice the concentration or more behind when it stands
+        emission=(emission, 2.0 * np.log(max(emission, 0.1) / (1.3 if idle else 1.8))),
+        flow_share=(flow, 5.0 * (0.5 - flow)),
         load_on_total=(total, 0.5 - 2.5 * max(total, 0.0)),
         load_on_standby=(standby, 0.1 - 4.0 * standby),
         exact_zero=(zero, -0.8 * zero),
         ledger=(ledger, 1.0 * (ledger - 0.5)),
     )
+
+
+def condition_low_while_treating(
+    works: Works, seen: Witnesses, *, share_max: float, hours_min: float, days_half: float, campaign_days: float
+) -> list[Judgement]:
+    """Judge hours in which production and the treatment's meter run while the facility's condition says that it does not work.
+
+    Parameters
+    ----------
+    share_max : float
+        Condition under this share of its own median at a like production load is low.
+    hours_min : float
+        Fewer such hours in a campaign are not judged.
+
+    Returns
+    -------
+    list of Judgement
+        One per campaign; not evaluable without a sensor or a pair of meters.
+    """
+    rule, span, grid = "condition_low_while_treating", works.span, seen.grid
+    if not works.pairs or not seen.condition.size:
+        zh, en = (
+            "没有治理设施工况传感器或成对的电表，无法核对",
+            "no sensor of the facility's condition or no pair of meters, nothing to compare",
+        )
+        return [not_evaluable(rule, works.enterprise_id, span, Kind.TREATMENT_OFF, zh, en)]
+    hour, per_hour = hour_of(works, grid), 3600 / works.step_s
+    treating = works.producing & ~(works.off | works.idle | works.excused)
+    treating &= (works.states[[p.treatment for p in works.pairs]] == State.ON).any(axis=0)
+    steady = np.bincount(hour[treating], minlength=grid.n)[: grid.n] >= 0.9 * per_hour
+    steady &= np.r_[False, steady[:-1]]  # the hour after a start is not steady
+    power = np.nan_to_num(works.power[sorted({p.production for p in works.pairs})].sum(axis=0))
+    load: NDArray[np.float64] = np.bincount(hour, weights=power.astype(float), minlength=grid.n)[: grid.n].astype(float)
+    low, share, dead = np.zeros(grid.n, bool), np.ones(grid.n), np.zeros(grid.n, bool)
+    for x in seen.condition:
+        known = steady & np.isfinite(x)
+        if known.sum() < 24 or not np.median(x[known]) > 0:
+            continue
+        ratio = np.where(known, x / _usual(x, load, known), np.nan)
+        mine = known & (np.nan_to_num(ratio, nan=1.0) < share_max)
+        low |= mine
+        dead |= mine & (x == 0)
+        share = np.where(mine, np.fmin(share, ratio), share)
+    found = []
+    steps = [Episode(int(h), int(h) + 1, 1, 0) for h in np.flatnonzero(low)]
+    for group in campaigns(steps, campaign_days * 24):
+        if len(group) < hours_min:
+            continue
+        at = np.array([e.start for e in group])
+        days, hours, depth = float(len(np.unique(at // 24))), float(len(at)), float(np.median(share[at]))
+        parts = parts_of(
+            days=(days, 1.3 * np.log(days / days_half)),
+            hours=(hours, 0.5 * np.log(hours / 8.0)),
+            condition_share=(depth, 4.0 * (0.35 - depth)),
+            dead_sensor=(float(dead[at].mean()), -1.0 * float(dead[at].mean())),
+        )
+        start, end = (grid.start + pd.Timedelta(hours=int(h)) for h in (at[0], at[-1] + 1))
+        zh = f"{start:%m-%d}至{end:%m-%d}治污电表在运行，但设施工况仅为正常的{depth:.0%}，共{hours:.0f}小时，涉及{days:.0f}天"
+        en = (
+            f"{start:%Y-%m-%d} to {end:%Y-%m-%d}: the treatment's meter ran while the facility's condition stood at {depth:.0%} of normal, "
+            f"{hours:.0f} h on {days:.0f} days"
+        )
+        found.append(
+            Judgement(
+                rule, Ruling.VIOLATED, works.enterprise_id, start, end, zh, en, Kind.TREATMENT_OFF, value=hours, threshold=hours_min,
+                unit="h", base=BASE_CONDITION, parts=parts, evidence=tuple(works.point_ids[p.treatment] for p in works.pairs),
+            )
+        )  # fmt: skip
+    if found:
+        return found
+    zh, en = "治污运行时设施工况正常", "the facility's condition was normal while its meter ran"
+    return [Judgement(rule, Ruling.COMPLIANT, works.enterprise_id, *span, zh, en, Kind.TREATMENT_OFF)]
+
+
+def _usual(x: NDArray[np.float32], load: NDArray[np.float64], known: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the sensor's median at a like load (five classes of equal size), for each hour."""
+    edges = np.unique(np.quantile(load[known], [0.2, 0.4, 0.6, 0.8]))
+    of = np.digitize(load, edges)
+    out = np.full(len(x), np.nan)
+    for k in range(len(edges) + 1):
+        mine = known & (of == k)
+        if mine.sum() >= 12:
+            out[of == k] = max(float(np.median(x[mine])), 1e-9)
+    return out
 
 
 def _at_night(times: NDArray[np.datetime64]) -> float:

@@ -16,6 +16,7 @@ import pandas as pd
 GROUPS: Mapping[str, str] = {
     "treatment_off_while_producing": "power",
     "treatment_idling_while_producing": "power",
+    "condition_low_while_treating": "power",
     "reagent_out_of_line_with_energy": "books",
     "flow_contradicts_power": "books",
     "carbon_replacement_overdue": "carbon",

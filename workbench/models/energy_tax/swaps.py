@@ -60,7 +60,9 @@ def find_swap(
     if per_day < 1 or len(power) < 2 * days_each * per_day:
         return None
     low, high = _daily_quantiles(power, per_day)
-    running = np.flatnonzero(np.isfinite(high) & (high > max(10 * resolution, 1e-6)))
+    floor = max(3 * resolution, 1e-6)
+    # only days that saw both levels speak of scale: a week at rest is no new running level
+    running = np.flatnonzero(np.isfinite(high) & (high > max(10 * resolution, 1e-6)) & (high > 3 * low) & (low > floor))
     w = int(days_each)
     if len(running) < 2 * w:
         return None
@@ -71,6 +73,8 @@ def find_swap(
     if abs(jump[k]) < np.log(ratio_min):
         return None
     cut = _split(level, k + w, w)  # first running day after the jump
+    if min(cut, len(level) - cut) < 3:
+        return None
     before, after = level[:cut], level[cut:]
     spread = max(1.4826 * float(np.median(np.abs(s - np.median(s)))) for s in (before[-3 * w :], after[: 3 * w]))
     if spread > scatter_log:
@@ -79,16 +83,12 @@ def find_swap(
     if abs(step) < np.log(ratio_min):
         return None
     day = int(running[cut])
-    floor = max(3 * resolution, 1e-6)
-    rest = [low[a:b] for a, b in ((max(0, day - 60), day), (day, day + 60))]
-    scale = [np.exp(np.median(before[-3 * w :])), np.exp(np.median(after[: 3 * w]))]
-    standby = [r[np.isfinite(r) & (r > floor) & (r < 0.4 * s)] for r, s in zip(rest, scale, strict=True)]
-    if min(len(s) for s in standby) < 3:
-        return None
-    rest_step = float(np.median(np.log(standby[1])) - np.median(np.log(standby[0])))
+    rest = np.log(low[running])
+    rest_step = float(np.median(rest[cut : cut + 3 * w]) - np.median(rest[max(0, cut - 3 * w) : cut]))
     if abs(rest_step - step) > agree_log:
         return None
-    lo, hi = max(0, (day - 1) * per_day), min(len(power), (day + 1) * per_day)
+    scale = [np.exp(np.median(before[-3 * w :])), np.exp(np.median(after[: 3 * w]))]
+    lo, hi = int(running[cut - 1]) * per_day, min(len(power), (day + 1) * per_day)
     near = np.flatnonzero(power[lo:hi] > 0.5 * min(scale))
     at = day * per_day
     if len(near) > 8:
