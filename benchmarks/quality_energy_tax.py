@@ -54,7 +54,7 @@ def main() -> None:
         table = steel_states(steel, options.quick)
         value, low, high = (round(float(x), 3) for x in table.loc["this model", ["macro_f1", "low", "high"]])
         n = int(table.attrs["days"])
-        peers = {k: round(float(v), 3) for k, v in table["macro_f1"].drop("this model").items()}
+        peers = {k: round(float(v), 3) for k, v in table["macro_f1"].items() if k in PEERS}
         injected(steel, 8 if options.quick else 60)
     else:
         print(f"steel works: not evaluated, no file {options.steel}")

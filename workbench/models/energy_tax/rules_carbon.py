@@ -41,7 +41,8 @@ def carbon_replacement_overdue(
     span : tuple of Timestamp
         Period under review.
     metered : callable
-        Mean metered production hours per day between two times; NaN where not known.
+        Mean metered production hours per day between two times; NaN where not known. They only weigh: the meter stands
+        at the works, not at the adsorber, and the guide reckons with the declared hours.
 
     Returns
     -------
