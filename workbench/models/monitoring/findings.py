@@ -119,7 +119,8 @@ def _outcome(c: Mapping[Any, Any], scorer: Scorer) -> str:
 def _sentence(template: Mapping[str, str], c: Mapping[Any, Any], factor: str) -> tuple[str, str]:
     zh, en = factor_words(factor)
     numbers = {k: (float("nan") if v is None else v) for k, v in dict(c["numbers"]).items()}
-    return template["zh"].format(factor=zh, **numbers), template["en"].format(factor=en, **numbers)
+    zh, en = template["zh"].format(factor=zh, **numbers), template["en"].format(factor=en, **numbers)
+    return zh.replace("限值nan", "无限值在案"), en.replace("(limit nan)", "(no limit on file)")
 
 
 def _with_outcome(zh: str, en: str, outcome: str, verdict: str, base: str) -> tuple[str, str]:
