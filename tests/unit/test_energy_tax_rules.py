@@ -19,13 +19,14 @@ from hypothesis import strategies as st
 from workbench.catalog import open_catalog
 from workbench.contracts import EntryMissing, ParameterError, Ruling
 from workbench.models import load
-from workbench.models.energy_tax import rules_books, rules_carbon, rules_power
+from workbench.models.energy_tax import rules_books, rules_carbon, rules_conflict, rules_power
 from workbench.models.energy_tax.amounts import Quarter
 from workbench.models.energy_tax.features import results_frame
 from workbench.models.energy_tax.judgement import parts_of
 from workbench.models.energy_tax.load_state import causal_features, fit_load_states, forward_filter, viterbi
 from workbench.models.energy_tax.meters import learn_works
-from workbench.models.energy_tax.rules_power import flow_contradicts_power, treatment_off_while_producing
+from workbench.models.energy_tax.rules_conflict import flow_contradicts_power
+from workbench.models.energy_tax.rules_power import treatment_off_while_producing
 from workbench.models.energy_tax.scoring import GROUPS, calibrate, labelled
 from workbench.models.energy_tax.settings import load_settings
 from workbench.models.energy_tax.witnesses import Witnesses
@@ -48,7 +49,7 @@ def ids(rule: str) -> list[Any]:
 def test_every_rule_in_yaml_is_a_function_and_every_rule_function_is_in_yaml() -> None:
     functions = {
         name
-        for module in (rules_power, rules_carbon, rules_books)
+        for module in (rules_power, rules_conflict, rules_carbon, rules_books)
         for name, f in vars(module).items()
         if inspect.isfunction(f) and f.__module__ == module.__name__ and "Judgement" in str(inspect.signature(f).return_annotation)
         if not name.startswith("_")
@@ -58,7 +59,7 @@ def test_every_rule_in_yaml_is_a_function_and_every_rule_function_is_in_yaml() -
 
 def test_every_threshold_is_an_argument_of_its_rule() -> None:
     for name, row in SETTINGS.rules.items():
-        function = next(getattr(m, name) for m in (rules_power, rules_carbon, rules_books) if hasattr(m, name))
+        function = next(getattr(m, name) for m in (rules_power, rules_conflict, rules_carbon, rules_books) if hasattr(m, name))
         assert set(row.thresholds) <= set(inspect.signature(function).parameters), name
 
 

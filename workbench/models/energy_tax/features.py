@@ -15,20 +15,27 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from workbench.contracts import CatalogView, InsufficientData, Kind, Period, Ruling, interval_s
-from workbench.models.energy_tax.amounts import FLOWS, NOT_AMOUNTS
 from workbench.models.energy_tax.books import Energy, judge_carbon, judge_intensity, judge_tax
 from workbench.models.energy_tax.judgement import Judgement, not_evaluable
 from workbench.models.energy_tax.meters import Works, hour_of, hourly_minutes, read_works
+from workbench.models.energy_tax.rules_conflict import condition_low_while_treating, flow_contradicts_power
 from workbench.models.energy_tax.rules_power import (
-    condition_low_while_treating,
-    flow_contradicts_power,
     treatment_idling_while_producing,
     treatment_off_while_producing,
 )
 from workbench.models.energy_tax.settings import Settings
 from workbench.models.energy_tax.states import Drive, State
+from workbench.models.energy_tax.surroundings import (
+    HOUR_S,
+    fill_conditions,
+    fill_trade,
+    read_emissions,
+    read_flows,
+    read_ledger_hours,
+    read_marks,
+)
 from workbench.models.energy_tax.witnesses import Witnesses
-from workbench.models.hourly import Grid, hour_means
+from workbench.models.hourly import Grid
 
 OFF, IDLE, FLOW = "treatment_off_while_producing", "treatment_idling_while_producing", "flow_contradicts_power"
 LOW = "condition_low_while_treating"
@@ -49,7 +56,6 @@ HOURLY: dict[str, tuple[int, str, str]] = {
 """Hourly variables: fill, unit, meaning."""
 RESULT_COLUMNS = (*(f.name for f in fields(Judgement) if f.name not in ("parts", "evidence")), "evidence")
 PART_COLUMNS = ("result", "feature", "label_zh", "label_en", "unit", "value", "contribution")
-HOUR_S = 3600.0
 JOIN = "\x1f"
 """Joins the identifiers of evidence, so that they fit an array."""
 
@@ -65,7 +71,7 @@ def build_features(catalog: CatalogView, period: Period, settings: Settings) -> 
     hourly = {n: np.full((len(ids), grid.n), fill, np.int8) for n, (fill, _, _) in HOURLY.items()}
     paired, energy = np.zeros(len(ids), bool), Energy(grid)
     found = _power_side(catalog, grid, settings, row, hourly, paired, energy)
-    _trade(catalog, grid, row, hourly["trade_activity"])
+    fill_trade(catalog, grid, row, hourly["trade_activity"])
     off = [j for j in found if j.rule == OFF and j.ruling is Ruling.VIOLATED]
     found += judge_tax(catalog, grid, settings, off)
     found += judge_carbon(catalog, grid, settings, energy)
@@ -84,7 +90,7 @@ def _power_side(
     lost = _why_no_power(catalog)
     if lost is not None:
         zh, en = lost
-        _conditions(catalog, sensors, sorted(row), grid, None, row, hourly)
+        fill_conditions(catalog, sensors, sorted(row), grid, None, row, hourly)
         return [not_evaluable(r, "", span, Kind.TREATMENT_OFF, zh, en) for r in (OFF, IDLE, LOW)]
     meters = points[(points["system"] == "power") & points["enterprise_id"].isin(row)]
     bare = sorted(set(row) - set(meters["enterprise_id"]))
@@ -98,17 +104,17 @@ def _power_side(
         en = f"{len(blind)} enterprises have no sensor of the facility's condition: treatment powered but without effect does not show"
         found.append(not_evaluable(LOW, "", span, Kind.TREATMENT_OFF, zh, en))
     flows = points[(points["system"] == "cems") & (points["factor"] == "a00000") & points["enterprise_id"].isin(row)]
-    ledger = _ledger_hours(catalog)
+    ledger = read_ledger_hours(catalog)
     done: set[str] = set()
-    for block in read_works(catalog.cube("obs_power"), meters, _marks(catalog), grid, settings):
+    for block in read_works(catalog.cube("obs_power"), meters, read_marks(catalog), grid, settings):
         ours = [w.enterprise_id for w in block]
         done |= set(ours)
         for works in block:
             _states(works, grid, hourly, row[works.enterprise_id], energy)
             paired[row[works.enterprise_id]] = bool(works.pairs)
-        seen = _conditions(catalog, sensors, ours, grid, {w.enterprise_id: w for w in block}, row, hourly)
-        flow = _flows(catalog, flows, ours, grid)
-        emission = _emissions(catalog, points, [w.enterprise_id for w in block if w.episodes], grid)
+        seen = fill_conditions(catalog, sensors, ours, grid, {w.enterprise_id: w for w in block}, row, hourly)
+        flow = read_flows(catalog, flows, ours, grid)
+        emission = read_emissions(catalog, points, [w.enterprise_id for w in block if w.episodes], grid)
         for works in block:
             e = works.enterprise_id
             nothing = np.empty((0, 0), np.float32)
@@ -117,7 +123,7 @@ def _power_side(
             if e in flow:
                 found += _judge_flow(works, grid, flow[e], settings, hourly["flow_conflict"][row[e]], hourly["production_level"][row[e]])
     left = sorted(set(sensors["enterprise_id"]) - done)
-    _conditions(catalog, sensors, left, grid, None, row, hourly)
+    fill_conditions(catalog, sensors, left, grid, None, row, hourly)
     return found
 
 
@@ -136,18 +142,13 @@ def _why_no_power(catalog: CatalogView) -> tuple[str, str] | None:
     return None
 
 
-def _hourly(catalog: CatalogView, entry: str) -> bool:
-    """Return whether a cube is there and its grid fine enough for hourly means."""
-    return catalog.has(entry) and interval_s(catalog.cube(entry)) <= HOUR_S
-
-
 def works_of(catalog: CatalogView, period: Period, enterprise_id: str, settings: Settings) -> Works | None:
     """Return the power side of one enterprise; None where it has no meter."""
     points = catalog.table("points")
     mine = points[(points["system"] == "power") & (points["enterprise_id"] == enterprise_id)]
     if _why_no_power(catalog) is not None or not len(mine):
         return None
-    blocks = list(read_works(catalog.cube("obs_power"), mine, _marks(catalog), Grid.over(period), settings))
+    blocks = list(read_works(catalog.cube("obs_power"), mine, read_marks(catalog), Grid.over(period), settings))
     return blocks[0][0] if blocks else None
 
 
@@ -234,131 +235,6 @@ def _level(works: Works, rows: list[int], hour: NDArray[np.int64], n: int, *, lo
         top = np.where((top == State.ON) & ~full, State.IDLE, top)
     counts = np.stack([np.bincount(hour[top == s], minlength=n)[:n] for s in (State.OFF, State.IDLE, State.ON)])
     return np.where(counts.sum(axis=0) > 0, counts.argmax(axis=0), 3).astype(np.int8)
-
-
-def _marks(catalog: CatalogView) -> pd.DataFrame:
-    if not catalog.has("marks"):
-        return pd.DataFrame(columns=["enterprise_id", "start", "end", "kind"])
-    outlets = catalog.table("outlets").set_index("outlet_id")["enterprise_id"]
-    marks = catalog.table("marks")
-    return marks.assign(enterprise_id=marks["outlet_id"].map(outlets))[["enterprise_id", "start", "end", "kind"]]
-
-
-def _ledger_hours(catalog: CatalogView) -> dict[str, pd.Series]:
-    if not catalog.has("ledger"):
-        return {}
-    rows = catalog.table("ledger", columns=["enterprise_id", "date", "field", "value"])
-    rows = rows[(rows["field"] == "treatment_hours") & rows["value"].notna()]
-    daily = rows.groupby(["enterprise_id", rows["date"].dt.normalize().rename("day")])["value"].max()
-    return {str(e): s.droplevel(0) for e, s in daily.groupby(level=0)}
-
-
-def _flows(catalog: CatalogView, flows: pd.DataFrame, ours: list[str], grid: Grid) -> dict[str, NDArray[np.float32]]:
-    """Return by enterprise the largest flow of its stacks, each over its own running median."""
-    mine = flows[flows["enterprise_id"].isin(ours)].sort_values(["enterprise_id", "point_id"])
-    if not len(mine) or not _hourly(catalog, "obs_cems"):
-        return {}
-    means = hour_means(catalog.cube("obs_cems"), mine["point_id"].tolist(), grid).mean
-    out: dict[str, NDArray[np.float32]] = {}
-    for e, x in zip(mine["enterprise_id"].astype(str), means, strict=True):
-        running = x[np.isfinite(x) & (x > 0)]
-        if len(running) >= 48:
-            share = x / np.float32(np.quantile(running, 0.75))
-            out[e] = np.fmax(out[e], share) if e in out else share
-    return out
-
-
-def _emissions(catalog: CatalogView, points: pd.DataFrame, ours: list[str], grid: Grid) -> dict[str, NDArray[np.float32]]:
-    """Return by enterprise the hourly concentrations of its outlets, shape (monitor, hour)."""
-    out: dict[str, list[NDArray[np.float32]]] = {}
-    for entry in FLOWS:
-        mine = points[(points["system"] == entry.removeprefix("obs_")) & points["enterprise_id"].isin(ours)]
-        mine = mine[~mine["factor"].isin(NOT_AMOUNTS)].sort_values("point_id")
-        if catalog.has(entry) and len(mine):
-            means = hour_means(catalog.cube(entry), mine["point_id"].tolist(), grid).mean
-            for e, x in zip(mine["enterprise_id"].astype(str), means, strict=True):
-                out.setdefault(e, []).append(x)
-    return {e: np.stack(x) for e, x in out.items()}
-
-
-def _conditions(
-    catalog: CatalogView, sensors: pd.DataFrame, ours: list[str], grid: Grid, works: dict[str, Works] | None, row: dict[str, int],
-    hourly: dict[str, NDArray[np.int8]],
-) -> dict[str, NDArray[np.float32]]:  # fmt: skip
-    """Fill the condition levels of some enterprises; return the treatment sensors' hourly means by enterprise."""
-    mine = sensors[sensors["enterprise_id"].isin(ours)].sort_values(["enterprise_id", "point_id"])
-    if not len(mine) or not _hourly(catalog, "obs_condition"):
-        return {}
-    means = hour_means(catalog.cube("obs_condition"), mine["point_id"].tolist(), grid).mean
-    out: dict[str, NDArray[np.float32]] = {}
-    roles = mine["role"].fillna("").to_numpy()
-    names = mine["enterprise_id"].astype(str).to_numpy()
-    for e in dict.fromkeys(names):
-        treatment = means[(names == e) & (roles != "production")]
-        process = means[(names == e) & (roles == "production")]
-        if len(treatment):
-            out[e] = treatment
-            level = hourly["treatment_condition"][row[e]]
-            level[:] = _treatment_condition(treatment, (works or {}).get(e), grid)
-        if len(process):
-            hourly["process_condition"][row[e]] = _process_condition(process)
-    return out
-
-
-def _treatment_condition(x: NDArray[np.float32], works: Works | None, grid: Grid) -> NDArray[np.int8]:
-    """Return 0 off, 1 poor, 2 normal, 3 outage against the sensor's own median while producing and treating."""
-    treating = np.ones(grid.n, bool)
-    if works is not None and works.pairs:
-        good = works.producing & ~(works.off | works.idle | works.excused)
-        treating = np.bincount(hour_of(works, grid)[good], minlength=grid.n)[: grid.n] >= 0.9 * 3600 / works.step_s
-    level = np.full(grid.n, 3, np.int8)
-    for s in x:
-        base = s[treating & np.isfinite(s) & (s > 0)]
-        if len(base) < 24:
-            base = s[np.isfinite(s) & (s > 0)]
-        if len(base) < 24:
-            continue
-        with np.errstate(invalid="ignore"):
-            ratio = s / np.float32(np.median(base))
-            mine = np.where(ratio < 0.25, 0, np.where((ratio < 0.6) | (ratio > 2.5), 1, 2))
-        level = np.where(np.isfinite(s), np.minimum(level, mine), level).astype(np.int8)
-    return level
-
-
-def _process_condition(x: NDArray[np.float32]) -> NDArray[np.int8]:
-    """Return 0 off, 1 low, 2 full, 3 outage by where a sensor stands in its own range; -1 where it has none."""
-    out = np.full(x.shape[1], -1, np.int8)
-    for s in x:
-        known = s[np.isfinite(s)]
-        if len(known) < 48:
-            continue
-        low, high = np.quantile(known, [0.02, 0.98])
-        if not high - low > 0.3 * abs(high):
-            continue
-        with np.errstate(invalid="ignore"):
-            place = (s - low) / (high - low)
-            mine = np.where(np.isfinite(s), np.where(place < 0.25, 0, np.where(place < 0.6, 1, 2)), 3)
-        out = np.where((out == -1) | (out == 3), mine, np.where(mine == 3, out, np.maximum(out, mine))).astype(np.int8)
-    return out
-
-
-def _trade(catalog: CatalogView, grid: Grid, row: dict[str, int], level: NDArray[np.int8]) -> None:
-    """Fill the activity of each month from sale invoices; a month not wholly inside the period is not known."""
-    if not catalog.has("invoices"):
-        return
-    rows = catalog.table("invoices")
-    rows = rows[(rows["direction"] == "sale") & rows["enterprise_id"].isin(row)]
-    size = rows["amount_cny"].fillna(rows["quantity"])
-    months = grid.hours.to_period("M")
-    names = months.unique()
-    sums = size.groupby([rows["enterprise_id"], rows["issued_on"].dt.to_period("M")]).sum().unstack(fill_value=0)
-    for e, values in sums.iterrows():
-        mine = values.reindex(names, fill_value=0.0).to_numpy(float)
-        usual = float(np.median(mine[mine > 0])) if (mine > 0).any() else float("nan")
-        for name, amount in zip(names, mine, strict=True):
-            whole = name.start_time >= grid.start and name.end_time.ceil("D") <= grid.end
-            known = 0 if amount <= 0 else 1 if amount < 0.5 * usual else 2
-            level[row[str(e)], months == name] = known if whole and np.isfinite(usual) else 3
 
 
 def to_dataset(
