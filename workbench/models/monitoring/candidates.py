@@ -19,7 +19,7 @@ from workbench.models.monitoring.verdicts import Verdicts
 
 CIRCUMSTANCES = (
     "strength", "second_channel", "running", "duration", "repeats", "elsewhere", "pays", "whole_device", "shared", "serviced",
-    "saturated", "starting", "jump", "below", "abrupt", "replay", "standing", "device_fault",
+    "saturated", "starting", "jump", "below", "abrupt", "replay", "standing", "device_fault", "low_level",
 )  # fmt: skip
 """Features of a candidate, in the order of ``scoring.yml``."""
 PAYS_DETECTORS = frozenset(
@@ -163,6 +163,7 @@ def _with_circumstances(panel: Panel, c: pd.DataFrame, scoring: Scoring) -> pd.D
     c["abrupt"] = [float(n.get("abrupt", 0.5)) - 0.5 for n in c["numbers"]]
     c["replay"] = [float(n.get("replay", 0.0)) for n in c["numbers"]]
     c["standing"] = ((c["running"] < 0.25) & ~c["family"].isin(("mark", "exceedance", "outage"))).astype(float)
+    c["low_level"] = _low_level(panel, c)
     c["starting"] = [float(n.get("starting", 0.0)) for n in c["numbers"]]
     return c
 
@@ -202,7 +203,24 @@ def _shared(panel: Panel, c: pd.DataFrame) -> np.ndarray:
         hi = np.searchsorted(sorted_start, sorted_start + 3600, "right")
         for k, i in enumerate(np.asarray(index)[order].tolist()):
             out[i] = len(set(owners[lo[k] : hi[k]]) - {owners[k]})
-    return np.where(out >= 2, out, 0.0)
+    return np.maximum(np.where(out >= 2, out, 0.0), _network(panel, c, owner))
+
+
+def _network(panel: Panel, c: pd.DataFrame, owner: np.ndarray) -> np.ndarray:
+    """Return, for stations without an enterprise, how many others stand still or stop short in the same factor at the time.
+
+    Air over a city is one air: where three stations go flat together, the network or the weather is the cause.
+    """
+    flat = c["family"].isin(("plateau", "clipping")).to_numpy()
+    rows = c["row"].to_numpy(dtype=int)
+    public = flat & (panel.roster["enterprise_id"].to_numpy(dtype=object)[rows] == "")
+    start, end = c["start"].to_numpy(), c["end"].to_numpy()
+    out = np.zeros(len(c))
+    for i in np.flatnonzero(public):
+        near = public & (panel.peers[rows] == panel.peers[rows[i]]) & (start < end[i]) & (end > start[i])
+        others = len(set(owner[near]) - {owner[i]})
+        out[i] = others if others >= 2 else 0.0
+    return out
 
 
 def _surroundings(panel: Panel, c: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -261,6 +279,17 @@ def _entry(panel: Panel, c: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
             if np.isfinite(before).any() and np.isfinite(within).any():
                 jump[i] = 1.0 if abs(np.nanmedian(within) - before[np.isfinite(before)][-1]) > 0.2 else -0.8
     return jump, below
+
+
+def _low_level(panel: Panel, c: pd.DataFrame) -> np.ndarray:
+    """Return 1 where a plateau or cap lies in the lowest tenth of the point's own hours, where rounding and detection limits tie values."""
+    hourly = panel.hour("hour_mean")
+    out = np.zeros(len(c))
+    for i, (row, family, numbers) in enumerate(zip(c["row"].to_numpy(dtype=int), c["family"], c["numbers"], strict=True)):
+        if family in ("plateau", "clipping") and np.isfinite(numbers.get("value", np.nan)):
+            known = hourly[row][np.isfinite(hourly[row])]
+            out[i] = float(known.size > 0 and np.mean(known < numbers["value"] * (1 - 1e-6)) < 0.1)
+    return out
 
 
 def _pays(panel: Panel, c: pd.DataFrame) -> np.ndarray:
