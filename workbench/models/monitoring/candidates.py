@@ -203,7 +203,7 @@ def _shared(panel: Panel, c: pd.DataFrame) -> np.ndarray:
         hi = np.searchsorted(sorted_start, sorted_start + 3600, "right")
         for k, i in enumerate(np.asarray(index)[order].tolist()):
             out[i] = len(set(owners[lo[k] : hi[k]]) - {owners[k]})
-    return np.maximum(np.where(out >= 2, out, 0.0), _network(panel, c, owner))
+    return np.asarray(np.maximum(np.where(out >= 2, out, 0.0), _network(panel, c, owner)))
 
 
 def _network(panel: Panel, c: pd.DataFrame, owner: np.ndarray) -> np.ndarray:
