@@ -2,7 +2,7 @@
 
 The likelihood is a log-sum-exp over the 384 states of each *distinct* pattern, weighted by how often it came: the cost
 is that of the patterns, not of the history. Inspected enterprises carry their label as one more, imperfect, source
-with sensitivity above one minus specificity. Hours repeat themselves, so that a day counts as one observation.
+with sensitivity above one minus specificity. Hours repeat themselves, so that a word of three days counts once.
 The result is gated: with divergences, a large r_hat or a small effective sample the expert priors stand, and say so.
 """
 
@@ -10,17 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from workbench.contracts import threads
+from workbench.cross.collapse import FitData, collapse, reduce_rows
 from workbench.cross.emission import Emission
 from workbench.cross.evidence import ONE_WORD, Channel, Evidence
 from workbench.cross.fusion import Reliability, expert
-from workbench.cross.patterns import PatternCounter
-from workbench.cross.regimes import CALM_DAYS, RegimePrior, regime_prior
+from workbench.cross.regimes import RegimePrior, regime_prior
 from workbench.cross.roles import priors
 from workbench.cross.scoring import groups_of
 from workbench.cross.states import N_REGIMES, N_STATES, SOURCES, space
@@ -28,36 +28,10 @@ from workbench.cross.states import N_REGIMES, N_STATES, SOURCES, space
 MAX_R_HAT = 1.05
 MIN_ESS = 100.0
 MAX_DIVERGENT = 0.01
+if TYPE_CHECKING:
+    from workbench.cross.pattern_op import Layout
+
 BITS = ("z_T", "z_X", *SOURCES)
-
-
-@dataclass(frozen=True)
-class FitData:
-    """What the likelihood sees: distinct rows with weights.
-
-    Parameters
-    ----------
-    levels : int8 array, shape (row, channel)
-    industry, street : int array, shape (row,)
-    label : int array, shape (row,)
-        1 inspected and found in violation, 0 inspected and none found, -1 not inspected.
-    weight : float array, shape (row,)
-        Observed days behind each row.
-    hours : int
-        Enterprise-hours counted.
-    distinct : int
-        Distinct rows before the rare ones were drawn.
-    """
-
-    levels: np.ndarray
-    industry: np.ndarray
-    street: np.ndarray
-    label: np.ndarray
-    weight: np.ndarray
-    hours: int
-    distinct: int
-    industries: tuple[str, ...] = ()
-    streets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -115,102 +89,23 @@ def _regime(logit_share: np.ndarray, delta: np.ndarray, base: RegimePrior) -> Re
     return RegimePrior(log_share, base.hazard, base.state_given_regime)
 
 
-def collapse(
-    e: Evidence,
-    inspections: pd.DataFrame | None,
-    enterprises: pd.DataFrame | None,
-    *,
-    rows: int = 300,
-    seed: int = 0,
-) -> FitData:
-    """Count distinct (pattern, industry, street, label) rows, enterprise by enterprise, and keep at most ``rows``.
-
-    The commonest two thirds are kept; the rest stand for all others: drawn with probability by count and weighted to
-    their total, so that rare patterns, where offences are, stay represented without bias.
-    """
-    n, hours = e.shape
-    table = None
-    if enterprises is not None and len(enterprises):
-        table = enterprises.drop_duplicates("enterprise_id").set_index("enterprise_id").reindex(e.enterprises)
-    industry, industries = _codes(table, "industry", n)
-    street, streets = _codes(table, "street_town", n)
-    label = _labels(e, inspections)
-    counter = PatternCounter(len(e.channels) + 3)
-    for i in range(n):
-        block = np.empty((hours, len(e.channels) + 3), dtype=np.int8)
-        for k, c in enumerate(e.channels):
-            block[:, k] = c.values[i]
-        block[:, -3], block[:, -2], block[:, -1] = industry[i], street[i], label[i]
-        counter.add(block)
-    return reduce_rows(counter, len(e.channels), rows, seed, industries, streets)
-
-
-def reduce_rows(
-    counter: PatternCounter, width: int, rows: int, seed: int, industries: Sequence[str] = ("",), streets: Sequence[str] = ("",)
-) -> FitData:
-    """Return at most ``rows`` weighted rows of a filled counter (see :func:`collapse`)."""
-    order = np.lexsort((*counter.rows.T[::-1], -counter.counts))
-    kept, counts = counter.rows[order], counter.counts[order].astype(float)
-    head = min(len(kept), rows if len(kept) <= rows else 2 * rows // 3)
-    weight = counts[:head].copy()
-    chosen = kept[:head]
-    if len(kept) > head:
-        rest = counts[head:]
-        # systematic draw: as many picks as rows left, each worth the same share of the total
-        picks = rows - head
-        step = rest.sum() / picks
-        at = np.random.default_rng(seed).uniform(0, step) + step * np.arange(picks)
-        which, times = np.unique(np.searchsorted(rest.cumsum(), at), return_counts=True)
-        chosen = np.vstack([chosen, kept[head:][which]])
-        weight = np.r_[weight, times * step]
-    return FitData(
-        chosen[:, :width].copy(),
-        chosen[:, width].astype(np.int64),
-        chosen[:, width + 1].astype(np.int64),
-        chosen[:, width + 2].astype(np.int64),
-        weight / ONE_WORD,
-        int(counter.counts.sum()),
-        len(counter),
-        tuple(industries),
-        tuple(streets),
-    )
-
-
-def _codes(table: pd.DataFrame | None, column: str, n: int) -> tuple[np.ndarray, list[str]]:
-    if table is None:
-        return np.zeros(n, dtype=np.int8), [""]
-    codes, names = pd.factorize(table[column].fillna("").astype(str), sort=True)
-    return codes.astype(np.int8), [str(x) for x in names]
-
-
-def _labels(e: Evidence, inspections: pd.DataFrame | None) -> np.ndarray:
-    out = np.full(e.shape, -1, dtype=np.int8)
-    if inspections is None or not e.shape[1]:
-        return out
-    hours = e.hours.to_numpy()
-    for enterprise, start, end, finding in inspections[["enterprise_id", "period_start", "period_end", "finding"]].itertuples(index=False):
-        row = e.row(str(enterprise))
-        if row >= 0:
-            inside = (hours >= np.datetime64(start)) & (hours <= np.datetime64(end))
-            out[row, inside] = np.maximum(out[row, inside], np.int8(finding == "violation"))
-    return out
-
-
 def build_model(data: FitData, channels: Sequence[Channel], emissions: Sequence[Emission | None]) -> Any:
     """Return the PyMC model of the collapsed rows."""
     import pymc as pm
     import pytensor.tensor as pt
 
+    from workbench.cross.pattern_op import PatternLogLike
+
     p, s = priors(), space()
     base = regime_prior()
     spells = {b: p.spell(b) for b in BITS}
     mean = np.array([np.log(spells[b].share / (1 - spells[b].share)) for b in BITS])
-    rho = float(p.nuisance["share"])
     with pm.Model() as model:
         logit_share = pm.Normal("logit_share", mean, 0.7, shape=len(BITS))
         delta = pm.Normal("delta", np.array([spells[x].delta for x in SOURCES]), 0.5, shape=len(SOURCES))
-        cell: Any = pt.zeros(len(data.weight))
-        for name, index, size in (("industry", data.industry, len(data.industries)), ("street", data.street, len(data.streets))):
+        pairs, cells = np.unique(np.stack([data.industry, data.street], axis=1), axis=0, return_inverse=True)
+        cell: Any = pt.zeros(len(pairs))
+        for name, index, size in (("industry", pairs[:, 0], len(data.industries)), ("street", pairs[:, 1], len(data.streets))):
             if size > 1:
                 tau = pm.HalfNormal(f"tau_{name}", float(p.regimes["cell_sd"]))
                 raw = pm.Normal(f"raw_{name}", 0.0, 1.0, shape=size)
@@ -222,34 +117,16 @@ def build_model(data: FitData, channels: Sequence[Channel], emissions: Sequence[
             log_share = log_share + pt.switch(bit[None, :], -pt.softplus(-logit), -pt.softplus(logit))
         classes, of_class = _state_classes(channels, emissions)
         weights = base.state_given_regime @ np.eye(classes.shape[1])[of_class]
-        total: Any = pt.log(pt.dot(pt.exp(log_share), weights) + 1e-300)
-        theta = _thetas(channels, emissions)
-        for g in groups_of(channels):
-            plain: Any = 0.0
-            odd = np.zeros((len(data.weight), 1))
-            for k in g.columns:
-                part = emissions[k]
-                if part is None:
-                    continue
-                seen = data.levels[:, k] >= 0
-                onehot = np.zeros((len(seen), part.rows.shape[1]))
-                onehot[np.flatnonzero(seen), data.levels[seen, k]] = 1.0
-                # dots with constant indicators: their gradient is a dot too, where that of a gather is a slow scatter
-                holds = (classes[k][None, :] == np.arange(len(part.rows))[:, None]).astype(float)
-                plain = plain + pt.dot(pt.dot(pt.as_tensor(onehot), pt.log(theta[k]).T), pt.as_tensor(holds))
-                odd[seen, 0] += np.log(part.nuisance)[data.levels[seen, k]]
-            if len(g.columns) > 1:
-                plain = pt.logaddexp(np.log1p(-rho) + plain, np.log(rho) + odd)
-            total = total + plain * (ONE_WORD / g.support_hours)
+        log_prior = pt.log(pt.dot(pt.exp(log_share), pt.as_tensor(weights)) + 1e-300)
         se_mean, se_worth = p.inspection["sensitivity"]["mean"], p.inspection["sensitivity"]["worth"]
         se = pm.Beta("sensitivity", se_mean * se_worth, (1 - se_mean) * se_worth)
         ratio = pm.Beta("false_ratio", 2.0, 14.0)  # a clean hour inside a period found in violation: 1 - sp = se · ratio < se
         found = pt.switch(classes[-1] == 1, se, se * ratio)
-        y = data.label[:, None]
-        total = total + pt.switch(y == 1, pt.log(found)[None, :], pt.switch(y == 0, pt.log1p(-found)[None, :], 0.0))
-        top = pt.max(total, axis=1, keepdims=True)
-        log_like = top[:, 0] + pt.log(pt.sum(pt.exp(total - top), axis=1))
-        pm.Potential("evidence", pt.dot(pt.as_tensor(data.weight), log_like))
+        log_label = pt.stack([pt.zeros(classes.shape[1]), pt.log1p(-found), pt.log(found)])
+        layout, order = _layout(data, channels, emissions, classes, cells)
+        theta = _thetas(channels, emissions)
+        log_theta = pt.concatenate([pt.log(theta[k]).ravel() for k in order])
+        pm.Potential("evidence", PatternLogLike(layout)(log_theta, log_prior, log_label)[0])
     return model
 
 
@@ -262,6 +139,58 @@ def _state_classes(channels: Sequence[Channel], emissions: Sequence[Emission | N
     keys = np.vstack([*parts, space().violation.astype(np.int64)])
     classes, of_class = np.unique(keys, axis=1, return_inverse=True)
     return classes, np.asarray(of_class).ravel()
+
+
+def _layout(
+    data: FitData, channels: Sequence[Channel], emissions: Sequence[Emission | None], classes: np.ndarray, cells: np.ndarray
+) -> tuple[Layout, list[int]]:
+    """Return the kernel's layout and the channels in the order of the flat table."""
+    from workbench.cross.pattern_op import Layout
+
+    rho = float(priors().nuisance["share"])
+    order: list[int] = []
+    group: list[int] = []
+    power: list[float] = []
+    log_in: list[float] = []
+    log_out: list[float] = []
+    odd: list[np.ndarray] = []
+    for g in groups_of(channels):
+        members = [k for k in g.columns if emissions[k] is not None]
+        if not members:
+            continue
+        lone = len(members) == 1
+        strange = np.zeros(len(data.weight))
+        for k in members:
+            part = emissions[k]
+            if part is not None:
+                seen = data.levels[:, k] >= 0
+                strange[seen] += np.log(part.nuisance)[data.levels[seen, k]]
+            order.append(k)
+            group.append(len(power))
+        power.append(ONE_WORD / g.support_hours)
+        # alone, a nuisance cannot be told from the channel's own errors
+        log_in.append(0.0 if lone else float(np.log1p(-rho)))
+        log_out.append(-1e300 if lone else float(np.log(rho)))
+        odd.append(strange)
+    sizes = {k: part.rows.shape for k, part in enumerate(emissions) if part is not None}
+    first = np.concatenate([[0], np.cumsum([sizes[k][0] * sizes[k][1] for k in order])])
+    start = np.stack([np.where(data.levels[:, k] >= 0, first[j] + data.levels[:, k], -1) for j, k in enumerate(order)], axis=1)
+    return (
+        Layout(
+            np.asarray(cells, dtype=np.int64).ravel(),
+            (data.label + 1).astype(np.int64),
+            data.weight.astype(np.float64),
+            np.ascontiguousarray(start, dtype=np.int64),
+            np.ascontiguousarray(classes[order], dtype=np.int64),
+            np.array([sizes[k][1] for k in order], dtype=np.int64),
+            np.array(group, dtype=np.int64),
+            np.array(power, dtype=np.float64),
+            np.ascontiguousarray(np.stack(odd, axis=1)),
+            np.array(log_in, dtype=np.float64),
+            np.array(log_out, dtype=np.float64),
+        ),
+        order,
+    )
 
 
 def _thetas(channels: Sequence[Channel], emissions: Sequence[Emission | None]) -> dict[int, Any]:
@@ -368,4 +297,4 @@ def gate(diagnostics: dict[str, float]) -> tuple[bool, str]:
     return ok, text if ok else f"fit refused: {text}"
 
 
-__all__ = ["CALM_DAYS", "Fit", "FitData", "build_model", "collapse", "fit", "gate", "reduce_rows"]
+__all__ = ["Fit", "FitData", "build_model", "collapse", "fit", "gate", "reduce_rows"]

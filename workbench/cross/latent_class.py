@@ -43,20 +43,42 @@ class LatentClass:
         """Number of classes."""
         return len(self.prior)
 
-    def posterior(self, said: np.ndarray) -> np.ndarray:
+    def posterior(self, said: np.ndarray, power: float = 1.0) -> np.ndarray:
         """Return P(class) of every item, shape (item, class), by exact enumeration of class and difficulty.
 
         Parameters
         ----------
         said : int array, shape (item, source)
             Level each source said; -1 where it said nothing (factor one).
+        power : float
+            Share of each word that is its own: below one where sources err together more than difficulty explains
+            (see :func:`choose_power`).
         """
         state = np.concatenate([np.ones((1, self.tables.shape[1])), self.tables.transpose(0, 2, 1).reshape(-1, self.tables.shape[1])])
+        state = state**power
         n_levels = self.tables.shape[2]
         codes = np.where(said >= 0, 1 + np.arange(said.shape[1])[None, :] * n_levels + said, 0).astype(np.int32)
         joint = (self.prior[:, None] * self.difficulty).ravel()
         label = np.repeat(np.arange(self.n_classes), self.difficulty.shape[1])
         return np.asarray(window_posteriors(state / state.max(1, keepdims=True), codes, joint, label, self.n_classes))
+
+
+POWERS = (1.0, 0.85, 0.7, 0.6, 0.5, 0.42, 0.35, 0.3, 0.25, 0.21, 0.18, 0.15, 0.12)
+
+
+def choose_power(model: LatentClass, said: np.ndarray, labels: np.ndarray) -> float:
+    """Return the share of each word that is its own, by log-loss on items whose class is known (-1 unknown).
+
+    A handful of labels is enough for one number; the model itself may have been fitted without any.
+    """
+    known = np.flatnonzero(labels >= 0)
+    if not len(known):
+        return 1.0
+    losses = []
+    for power in POWERS:
+        p = model.posterior(said[known], power)
+        losses.append(float(-np.log(np.clip(p[np.arange(len(known)), labels[known]], 1e-9, 1)).mean()))
+    return POWERS[int(np.argmin(losses))]
 
 
 def fit_latent_class(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from workbench.cross.calibration import Calibration, calibrate, labelled
 from workbench.cross.candidates import Candidate, from_episodes, silent, with_uncertainty
 from workbench.cross.conflicts import detect_conflicts
 from workbench.cross.episodes import breaches, episodes
+from workbench.cross.evidence import Evidence
+from workbench.cross.fit import Fit
 from workbench.cross.fusion import Fused
 from workbench.cross.habits import fuse_with_habits
 from workbench.cross.reliability import FindingReliability, fit_reliability
@@ -37,6 +40,7 @@ def build_leads(
     seed: int = 0,
     budgets: Mapping[str, int] | Sequence[int] | None = None,
     draws: int = DRAWS,
+    reliability: Fit | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Fuse findings and evidence into ranked leads.
 
@@ -57,6 +61,9 @@ def build_leads(
         silent quota keeps its default. Main leads beyond the budget are kept, ranked behind.
     draws : int
         Parameter draws behind each interval.
+    reliability : Fit, optional
+        A fit of :mod:`workbench.cross.fit`, used where its gate passed; default the expert priors, with ordinary hours
+        learned from the evidence.
 
     Returns
     -------
@@ -69,13 +76,48 @@ def build_leads(
         If a budget is negative or of an unknown queue.
     """
     asked = quota(budgets)
+    p = prepare(findings, evidence, inspections, enterprises, reliability=reliability)
+    return leads_of(p.fused, p.found, inspections, enterprises, asked, seed=seed, draws=draws)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything between the models' results and the leads, for a notebook to look at.
+
+    Parameters
+    ----------
+    raw : Evidence
+        Channels as the models gave them, aligned; ``coverage_report(raw)`` says what they cover.
+    fused : Fused
+        Posterior of every enterprise and hour.
+    found : DataFrame
+        Breach findings with ``p`` as far as it is believed.
+    trust : FindingReliability
+        How far each detector is believed.
+    """
+
+    raw: Evidence
+    fused: Fused
+    found: pd.DataFrame
+    trust: FindingReliability
+
+
+def prepare(
+    findings: pd.DataFrame,
+    evidence: Sequence[xr.Dataset] | None = None,
+    inspections: pd.DataFrame | None = None,
+    enterprises: pd.DataFrame | None = None,
+    *,
+    reliability: Fit | None = None,
+) -> Prepared:
+    """Align, weigh and fuse; arguments as in :func:`build_leads`."""
     found = breaches(findings)
-    weighed = breaches(findings, also_doubts=True)
     trust = fit_reliability(found, inspections)
-    found, weighed = believed(found, trust), believed(weighed, trust)
-    _, ready = assemble(findings, weighed, evidence, enterprises)
-    fused = fuse_with_habits(ready, past_offsets(inspections, ready.enterprises), enterprises)
-    return leads_of(fused, found, inspections, enterprises, asked, seed=seed, draws=draws)
+    weighed = believed(breaches(findings, also_doubts=True), trust)
+    raw, ready = assemble(findings, weighed, evidence, enterprises)
+    fitted = reliability.reliability(ready, enterprises) if reliability is not None else None
+    fused = fuse_with_habits(ready, past_offsets(inspections, ready.enterprises), enterprises, fitted)
+    return Prepared(raw, fused, believed(found, trust), trust)
 
 
 def believed(found: pd.DataFrame, trust: FindingReliability) -> pd.DataFrame:
