@@ -36,9 +36,8 @@ def assemble(
     ids = sorted({*found["enterprise_id"], *([] if enterprises is None else enterprises["enterprise_id"])} - {""})
     raw = merge(evidence or (), enterprises=ids, hours=None if evidence else span_of(found))
     physical = Evidence(raw.enterprises, raw.hours, tuple(c for c in raw.channels if not (c.role and roles()[c.role].duty)))
-    models = sorted(set(findings["model"]))
     spoken = physical.with_channels(*finding_channels(found, findings, physical))
-    ready = shared_word(merge_graded(mask_spoken(spoken, models)))
+    ready = shared_word(merge_graded(mask_spoken(spoken)))
     return raw, ready.with_channels(*context_channels(physical, enterprises))
 
 

@@ -29,7 +29,13 @@ class Calibration:
         return np.asarray(self.shift + self.slope * np.asarray(logit, dtype=float))
 
 
-def calibrate(logit: np.ndarray, label: np.ndarray, weight: np.ndarray, queue: Queue = Queue.MAIN) -> Calibration:
+DOCUMENTS = ((0.0, 0.4), (1.0, 0.2))
+"""The same for leads on documents: nothing was fused, so nothing overstates."""
+
+
+def calibrate(
+    logit: np.ndarray, label: np.ndarray, weight: np.ndarray, queue: Queue = Queue.MAIN, *, documents: bool = False
+) -> Calibration:
     """Return the MAP recalibration.
 
     Parameters
@@ -41,17 +47,19 @@ def calibrate(logit: np.ndarray, label: np.ndarray, weight: np.ndarray, queue: Q
         Several leads of one inspection share its weight of one.
     queue : Queue
         Gives the prior.
+    documents : bool
+        Leads outside the physical state, which rest on documents: their own prior, and less said by a visit.
 
     Notes
     -----
     An inspection misses (sensitivity) and finds other things (false positive rate) as ``priors.yml`` states; the
     inspected are not the population, but conditional on the log-odds the outcome is taken as such.
     """
-    (shift, shift_sd), (slope, slope_sd) = PRIOR[queue]
+    (shift, shift_sd), (slope, slope_sd) = DOCUMENTS if documents else PRIOR[queue]
     if not len(logit):
         return Calibration(shift, slope, 0)
     i = priors().inspection
-    se, fp = i["sensitivity"]["mean"], i["false_positive"]["mean"]
+    se, fp = i["paper_sensitivity" if documents else "sensitivity"]["mean"], i["false_positive"]["mean"]
 
     def loss(x: np.ndarray) -> float:
         p = 1 / (1 + np.exp(-np.clip(x[0] + x[1] * logit, -30, 30)))

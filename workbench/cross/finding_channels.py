@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 
-from workbench.contracts import NOT_INSTALLED, Kind, Outcome
+from workbench.contracts import KIND_WORDS, NOT_INSTALLED, Kind, Outcome
 from workbench.cross.evidence import Channel, Evidence
 from workbench.cross.roles import priors
 from workbench.cross.states import MECHANISMS, N_REGIMES, space
@@ -21,6 +22,13 @@ SPELL = {
     Kind.FABRICATION: "monitor",
     Kind.FALSE_REPORT: "declaration",
 }
+SAME_WORD = {
+    Kind.TREATMENT_OFF: frozenset({"off_while_on"}),
+    Kind.EXCEEDANCE: frozenset({"monitor_limit"}),
+    Kind.FABRICATION: frozenset({"monitor_integrity", "monitor_gap", "mark_integrity"}),
+    Kind.FALSE_REPORT: frozenset({"report_integrity", "tax_integrity"}),
+}
+"""Roles whose alert levels say, hour by hour and from the same raw data, what a finding of the kind says as a whole."""
 SOURCE = {Kind.TREATMENT_OFF: "power", Kind.EXCEEDANCE: "monitor", Kind.FABRICATION: "monitor", Kind.FALSE_REPORT: "declaration"}
 
 
@@ -45,14 +53,17 @@ def table(kind: Kind) -> np.ndarray:
 
 
 def finding_channels(found: pd.DataFrame, findings: pd.DataFrame, e: Evidence) -> tuple[Channel, ...]:
-    """Return one channel per model and physical kind.
+    """Return one channel per physical kind, over all models.
+
+    Two models that find an exceedance in the same monitor's series, or a low declaration in the same books, say one
+    thing: the better calibrated claim stands, and the second adds as a further detector does (see ``_paint``).
 
     Parameters
     ----------
     found : DataFrame
         Breaches, from :func:`workbench.cross.episodes.breaches`.
     findings : DataFrame
-        Everything the models returned; an enterprise a model never names is not covered by it (-1, not silence).
+        Everything the models returned; an enterprise no such model ever names is not covered (-1, not silence).
     e : Evidence
         Gives the grid, and which model's channels cover which enterprise.
     """
@@ -61,36 +72,42 @@ def finding_channels(found: pd.DataFrame, findings: pd.DataFrame, e: Evidence) -
     if not hours:
         return ()
     row_of = {x: i for i, x in enumerate(e.enterprises)}
-    for model in sorted(set(findings["model"])):
-        covered = findings.loc[findings["model"] == model, "enterprise_id"].map(row_of).dropna().astype(int).to_numpy()
-        reach = np.zeros(n, dtype=bool)
-        reach[covered] = True
-        for c in e.channels:
-            if owner_of(c.name, [model]):
-                reach |= (c.values >= 0).any(1)
-        for kind in (Kind(k) for k in MECHANISMS):
-            g = found[(found["model"] == model) & (found["kind"] == kind) & (found["outcome"].fillna("") != Outcome.FAULT)]
-            if not len(g):
-                continue
-            values = np.full((n, hours), NOT_INSTALLED, dtype=np.int8)
-            values[reach] = 0
-            _paint(values, g, row_of, e.hours)
-            out.append(
-                Channel(
-                    name=f"{model}_finding_{kind}",
-                    values=values,
-                    levels=levels(),
-                    role="",
-                    source=SOURCE[kind],
-                    group=f"finding:{model}:{kind}",
-                    alert=tuple(range(1, len(levels()))),
-                    support_hours=1.0,
-                    label_zh=f"模型 {model} 的发现",
-                    label_en=f"findings of model {model}",
-                    llr=table(kind),
-                )
+    for kind in (Kind(k) for k in MECHANISMS):
+        g = found[(found["kind"] == kind) & (found["outcome"].fillna("") != Outcome.FAULT)]
+        if not len(g):
+            continue
+        models = sorted(set(g["model"]))
+        values = np.full((n, hours), NOT_INSTALLED, dtype=np.int8)
+        values[_reach(models, findings, row_of, e)] = 0
+        _paint(values, g, row_of, e.hours)
+        zh, en = KIND_WORDS[kind]
+        out.append(
+            Channel(
+                name=f"finding_{kind}",
+                values=values,
+                levels=levels(),
+                role="",
+                source=SOURCE[kind],
+                group=f"finding:{kind}",
+                alert=tuple(range(1, len(levels()))),
+                support_hours=1.0,
+                label_zh=f"模型发现：{zh}",
+                label_en=f"model findings: {en}",
+                llr=table(kind),
             )
+        )
     return tuple(out)
+
+
+def _reach(models: list[str], findings: pd.DataFrame, row_of: dict[str, int], e: Evidence) -> np.ndarray:
+    """Return the enterprises that at least one of the models covers, bool of shape (enterprise,)."""
+    reach = np.zeros(e.shape[0], dtype=bool)
+    named = findings.loc[findings["model"].isin(models), "enterprise_id"].map(row_of).dropna().astype(int)
+    reach[named.to_numpy()] = True
+    for c in e.channels:
+        if owner_of(c.name, models):
+            reach |= (c.values >= 0).any(1)
+    return reach
 
 
 def _paint(values: np.ndarray, g: pd.DataFrame, row_of: dict[str, int], hours: pd.DatetimeIndex) -> None:
@@ -132,23 +149,20 @@ def owner_of(channel: str, models: list[str]) -> str:
     return max(fits, key=lambda m: (channel.startswith(f"{m}_"), len(m), m), default="")
 
 
-def mask_spoken(e: Evidence, models: list[str]) -> Evidence:
-    """Return ``e`` with alert and suspect levels set to -1 where a finding of the same model already speaks for them.
+def mask_spoken(e: Evidence) -> Evidence:
+    """Return ``e`` with alert and suspect levels set to -1 where a finding already says the same from the same raw data.
 
-    The finding carries the model's own calibration; counting the detector's level as well would count it twice.
+    The finding carries its model's own calibration; counting the hourly level as well would count it twice, whichever
+    model the channel came from (``SAME_WORD``).
     """
-    spoken: dict[str, np.ndarray] = {}
-    for c in e.channels:
-        if c.llr is not None:
-            model = c.name.split("_finding_")[0]
-            spoken[model] = spoken.get(model, np.zeros(e.shape, dtype=bool)) | (c.values > 0)
+    spoken = {kind: c.values > 0 for kind in SAME_WORD for c in e.channels if c.llr is not None and c.name == f"finding_{kind}"}
     out = []
     for c in e.channels:
-        owner = owner_of(c.name, models) if c.llr is None else ""
         said = [i for i, x in enumerate(c.levels) if i in c.alert or x in ("suspect", "strong")]
-        if c.llr is None and owner in spoken and said:
-            values = np.where(spoken[owner] & np.isin(c.values, said), NOT_INSTALLED, c.values).astype(np.int8)
-            c = Channel(**{**c.__dict__, "values": values})
+        for kind, hours in spoken.items():
+            if c.llr is None and c.role in SAME_WORD[kind] and said:
+                values = np.where(hours & np.isin(c.values, said), NOT_INSTALLED, c.values).astype(np.int8)
+                c = replace(c, values=values)
         out.append(c)
     return Evidence(e.enterprises, e.hours, tuple(out))
 

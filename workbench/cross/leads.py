@@ -159,7 +159,7 @@ def _calibrations(candidates: list[Candidate], inspections: pd.DataFrame | None)
         mine = [c for c in candidates if (c.queue, c.episode.track) == key]
         spans = pd.DataFrame([{"enterprise_id": c.episode.enterprise_id, "start": c.episode.start, "end": c.episode.end} for c in mine])
         at, label, weight = labelled(spans, inspections)
-        out[key] = calibrate(np.array([mine[i].logit for i in at]), label, weight, key[0])
+        out[key] = calibrate(np.array([mine[i].logit for i in at]), label, weight, key[0], documents=key[1] != "physical")
     return out
 
 

@@ -1,8 +1,9 @@
 """How far a model's own probability is believed: learned from inspected findings, pooled over detectors and models.
 
 A model's ``p_breach`` is calibrated on few and chosen labels, detector by detector at best. Here every finding gets
-``logit q = base + slope·logit p + u_model + u_detector``, with the expert's base and slope as prior means and normal
-offsets, fitted to inspections that looked at the finding's span. With no label the prior means stand.
+``logit q = base + slope·logit p + u_model + u_detector``, with the expert's base and slope as prior means (those of
+documents nearer to the model's own word than those of series) and normal offsets, fitted to inspections that looked at
+the finding's span. With no label the prior means stand.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ class FindingReliability:
         x = _logit(found["p"].to_numpy(dtype=float))
         pairs = list(zip(found["model"], found["detector"], strict=True))
         offset = np.array([self.model.get(m, 0.0) + self.detector.get((m, d), 0.0) for m, d in pairs])
+        offset = offset + document_offset(x, found["kind"])
         return np.asarray(1 / (1 + np.exp(-(self.base + self.slope * x + offset))))
 
     def table(self) -> pd.DataFrame:
@@ -69,13 +71,28 @@ class FindingReliability:
         return pd.DataFrame(rows, columns=["model", "detector", "offset", "sd"])
 
 
+def document_offset(x: np.ndarray, kind: pd.Series) -> np.ndarray:
+    """Return what the belief in findings on documents adds to that in findings on series, at log-odds ``x``."""
+    f = priors().findings
+    d = f["documents"]
+    base, own = (float(np.log(b / (1 - b))) for b in (f["base"], d["base"]))
+    return np.asarray(np.where(kind.isin(d["kinds"]).to_numpy(), own - base + (d["slope"] - f["slope"]) * x, 0.0))
+
+
+def sensitivity(kind: pd.Series) -> np.ndarray:
+    """Return the share of violations of each kind that an inspection finds."""
+    i = priors().inspection
+    papers = kind.isin(priors().findings["documents"]["kinds"]).to_numpy()
+    return np.asarray(np.where(papers, i["paper_sensitivity"]["mean"], i["sensitivity"]["mean"]))
+
+
 def inspected_findings(found: pd.DataFrame, inspections: pd.DataFrame | None) -> pd.DataFrame:
     """Return the (finding, inspection) pairs that overlap, with ``label`` and ``weight``.
 
     Pairs of one detector in one inspection share a weight of one: ten findings of one week are one word.
     """
     if inspections is None or not len(inspections) or not len(found):
-        return pd.DataFrame(columns=["model", "detector", "p", "label", "weight"])
+        return pd.DataFrame(columns=["model", "detector", "kind", "p", "label", "weight"])
     right = inspections[["inspection_id", "enterprise_id", "period_start", "period_end", "finding", "kinds"]]
     left = found[["finding_id", "model", "detector", "enterprise_id", "start", "end", "kind", "p"]]
     both = left.merge(right, on="enterprise_id")
@@ -96,7 +113,7 @@ def fit_reliability(found: pd.DataFrame, inspections: pd.DataFrame | None) -> Fi
     if not len(pairs):
         return FindingReliability(base, float(f["slope"]), {}, {}, {}, 0)
     i = priors().inspection
-    se, fp = i["sensitivity"]["mean"], i["false_positive"]["mean"]
+    se, fp = sensitivity(pairs["kind"]), i["false_positive"]["mean"]
     models = sorted(set(pairs["model"]))
     detectors = sorted(set(zip(pairs["model"], pairs["detector"], strict=True)))
     m = np.array([models.index(x) for x in pairs["model"]])
@@ -108,16 +125,17 @@ def fit_reliability(found: pd.DataFrame, inspections: pd.DataFrame | None) -> Fi
     design[:, 0], design[:, 1] = 1.0, x
     design[np.arange(len(y)), 2 + m] = 1.0
     design[np.arange(len(y)), 2 + len(models) + d] = 1.0
+    known = document_offset(x, pairs["kind"])
 
     def loss(b: np.ndarray) -> tuple[float, np.ndarray]:
-        q = 1 / (1 + np.exp(-np.clip(design @ b, -30, 30)))
+        q = 1 / (1 + np.exp(-np.clip(design @ b + known, -30, 30)))
         p = se * q + fp * (1 - q)
         value = -(w @ (y * np.log(p) + (1 - y) * np.log(1 - p))) + 0.5 * (((b - mean) / sd) ** 2).sum()
         slope = -w * (y / p - (1 - y) / (1 - p)) * (se - fp) * q * (1 - q)
         return float(value), design.T @ slope + (b - mean) / sd**2
 
     best = np.round(minimize(loss, mean, jac=True, method="L-BFGS-B", options={"maxiter": 500, "gtol": 1e-8}).x, 6)
-    q = 1 / (1 + np.exp(-design @ best))
+    q = 1 / (1 + np.exp(-(design @ best + known)))
     curvature = design.T @ (design * (w * q * (1 - q) * (se - fp))[:, None]) + np.diag(1 / sd**2)
     covariance = np.linalg.inv(curvature)
     rows = {
