@@ -8,6 +8,7 @@ import pytest
 
 from workbench.contracts import Kind, ParameterError, result_frame
 from workbench.cross import build_leads
+from workbench.cross.clamp import inspected_shift
 from workbench.cross.kinds import articles, kind_row
 
 
@@ -99,3 +100,36 @@ def test_every_kind_has_words_and_the_article_follows_the_day() -> None:
 def test_an_unknown_queue_is_refused() -> None:
     with pytest.raises(ParameterError, match="main and silent"):
         build_leads(result_frame("findings"), None, None, None, seed=1, budgets={"mian": 3})
+
+
+def visit(finding: str, kinds: list[str], start: str = "2025-12-28", end: str = "2026-01-08") -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "inspection_id": ["I1"],
+            "enterprise_id": ["E1"],
+            "period_start": [pd.Timestamp(start)],
+            "period_end": [pd.Timestamp(end)],
+            "finding": [finding],
+            "kinds": [kinds],
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("finding_", "kinds", "sign"),
+    [("none", [], -1), ("violation", ["fabrication"], 1), ("violation", ["carbon_overdue"], 0)],
+    ids=["nothing found", "the same found", "another matter found"],
+)
+def test_an_inspection_of_the_same_span_is_one_more_source(finding_: str, kinds: list[str], sign: int) -> None:
+    at = [pd.Timestamp("2026-01-01")], [pd.Timestamp("2026-01-03")]
+    shift = inspected_shift(["E1"], *at, ["fabrication"], visit(finding_, kinds))
+    assert np.sign(shift[0]) == sign
+    elsewhere = inspected_shift(["E1"], *at, ["fabrication"], visit(finding_, kinds, "2026-03-01", "2026-03-09"))
+    assert elsewhere[0] == 0
+
+
+def test_the_inspection_is_named_in_the_attributions_and_they_still_sum() -> None:
+    leads, _, parts = build_leads(result_frame("findings", [finding(1)]), None, visit("none", []), None, seed=1)
+    p = leads["p_violation"].iloc[0]
+    assert "inspection" in set(parts["feature"])
+    assert parts["base"].iloc[0] + parts["contribution"].sum() == pytest.approx(np.log(p / (1 - p)))

@@ -43,6 +43,8 @@ class Candidate:
     pooled : Pooled or None
     plug_in : float
         Log-odds at the mean parameters, before averaging over draws.
+    inspected : float
+        Log-odds that inspections of the same span add, after recalibration.
     """
 
     episode: Episode
@@ -55,6 +57,7 @@ class Candidate:
     core: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=int))
     pooled: Pooled | None = None
     plug_in: float = float("nan")
+    inspected: float = 0.0
 
 
 def from_episodes(eps: list[Episode], found: pd.DataFrame, fused: Fused, *, offsets: dict[str, float]) -> list[Candidate]:

@@ -17,8 +17,8 @@ from workbench.cross.learn import learn_ordinary
 from workbench.cross.roles import priors
 
 SPELL_HOURS = 24 * 6
-ROUNDS = 2
-LARGEST = 2.0
+ROUNDS = 1
+LARGEST = 1.0
 
 
 def shrunk(believed: np.ndarray, expected: np.ndarray, sd: float) -> np.ndarray:
@@ -67,7 +67,7 @@ def habits(fused: Fused, enterprises: pd.DataFrame | None) -> np.ndarray:
             total = np.bincount(codes, weights=np.minimum(spells, 3.0))
             base = np.bincount(codes, weights=expected * np.exp(cell))
             cell = cell + shrunk(total, base, float(r["cell_sd"]))[codes]
-    return np.asarray(cell + shrunk(np.minimum(spells, 6.0), expected * np.exp(cell), float(r["enterprise_sd"])))
+    return np.asarray(cell + shrunk(np.minimum(spells, 3.0), expected * np.exp(cell), float(r["enterprise_sd"])))
 
 
 def fuse_with_habits(e: Evidence, past: np.ndarray, enterprises: pd.DataFrame | None, reliability: Reliability | None = None) -> Fused:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from workbench.contracts import ParameterError, Queue, result_frame
 from workbench.cross.assemble import assemble, past_offsets
 from workbench.cross.calibration import Calibration, calibrate, labelled
 from workbench.cross.candidates import Candidate, from_episodes, silent, with_uncertainty
+from workbench.cross.clamp import inspected_shift
 from workbench.cross.conflicts import detect_conflicts
 from workbench.cross.episodes import breaches, episodes
 from workbench.cross.evidence import Evidence
@@ -141,7 +142,7 @@ def leads_of(
     candidates += silent(fused, found, SILENT_POOL * asked["silent"])
     candidates = with_uncertainty(candidates, fused, draws, seed)
     maps = _calibrations(candidates, inspections)
-    candidates = within_quota(candidates, asked["silent"])
+    candidates = within_quota(_clamped(candidates, inspections), asked["silent"])
     name = dict(zip(enterprises["enterprise_id"], enterprises["name"], strict=True)) if enterprises is not None else {}
     rows = []
     for c in candidates:
@@ -150,6 +151,15 @@ def leads_of(
     leads = ranked(pd.DataFrame(rows))
     parts = _explained(leads, candidates, rows, maps, fused, found, asked)
     return result_frame("leads", leads), detect_conflicts(fused), result_frame("attributions", parts)
+
+
+def _clamped(candidates: list[Candidate], inspections: pd.DataFrame | None) -> list[Candidate]:
+    """Return the candidates with what inspections of the same span already answered."""
+    e = [c.episode for c in candidates]
+    shift = inspected_shift(
+        [x.enterprise_id for x in e], [x.start for x in e], [x.end for x in e], [c.kind.value for c in candidates], inspections
+    )
+    return [replace(c, inspected=float(s)) for c, s in zip(candidates, shift, strict=True)]
 
 
 def _calibrations(candidates: list[Candidate], inspections: pd.DataFrame | None) -> dict[tuple[Queue, str], Calibration]:
@@ -190,7 +200,9 @@ def _explained(
 
 def within_quota(candidates: list[Candidate], silent_quota: int) -> list[Candidate]:
     """Return the candidates with the silent ones cut to their quota, the likeliest first."""
-    quiet = sorted((c for c in candidates if c.queue == Queue.SILENT), key=lambda c: (-c.logit, c.episode.enterprise_id, c.peak))
+    quiet = sorted(
+        (c for c in candidates if c.queue == Queue.SILENT), key=lambda c: (-c.logit - 2 * c.inspected, c.episode.enterprise_id, c.peak)
+    )
     return [c for c in candidates if c.queue != Queue.SILENT] + quiet[:silent_quota]
 
 

@@ -31,7 +31,7 @@ def lead_row(c: Candidate, fused: Fused, found: pd.DataFrame, calibration: Calib
     """Return one row of the leads table (rank still to be given), without the words that need an explanation."""
     e = c.episode
     g = found.loc[list(e.rows)]
-    logit = float(calibration(c.logit))
+    logit = float(calibration(c.logit)) + c.inspected
     p, low, high = (float(1 / (1 + np.exp(-x))) for x in (logit, logit - Z90 * c.sd, logit + Z90 * c.sd))
     start, end = e.start, max(e.end, e.start + pd.Timedelta(hours=1))
     rule = kind_row(c.kind)
@@ -96,7 +96,9 @@ def _busiest(c: Candidate, fused: Fused, most: int = 72) -> np.ndarray:
 def attributions(c: Candidate, fused: Fused, found: pd.DataFrame, calibration: Calibration) -> tuple[list[dict[str, Any]], str, str]:
     """Return the attribution rows of a lead, and its strongest evidence in words (Chinese, English)."""
     ident = lead_id(c)
-    score = float(calibration(c.logit))
+    score = float(calibration(c.logit)) + c.inspected
+    seen = [_part(ident, "inspection", "同期检查结果", "inspection of the same span", float("nan"), c.inspected, 0.0, score)]
+    seen = seen if abs(c.inspected) > 1e-9 else []
     if c.pooled is not None:
         base = float(calibration(c.pooled.base))
         parts = [
@@ -112,10 +114,10 @@ def attributions(c: Candidate, fused: Fused, found: pd.DataFrame, calibration: C
             )
             for m, d, r, v in c.pooled.parts
         ]
-        return parts, "", ""
+        return parts + [{**x, "base": base} for x in seen], "", ""
     x: Explanation = explain(fused, c.row, c.peak, among=channels_alone(fused) if c.queue == Queue.SILENT else None)
     base = float(calibration(x.base))
-    rows, said = [], []
+    rows, said = [{**s, "base": base} for s in seen], []
     shrunk = calibration.slope * (c.logit - x.total)
     if abs(shrunk) > 1e-9:
         zh, en = "参数不确定性", "uncertainty of the parameters"
