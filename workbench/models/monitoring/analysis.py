@@ -11,6 +11,7 @@ import xarray as xr
 
 from workbench.contracts import RuleRow
 from workbench.models.monitoring.candidates import candidates, load_scoring, run_detectors
+from workbench.models.monitoring.one_thread import one_blas_thread
 from workbench.models.monitoring.panel import Panel
 from workbench.models.monitoring.verdicts import Verdicts
 
@@ -39,6 +40,7 @@ class Analysis:
 
 def analyse(features: xr.Dataset, rules: Mapping[str, RuleRow]) -> Analysis:
     """Load a feature set and run every detector on it."""
-    panel = Panel(features.compute())
-    found = run_detectors(panel, rules) if panel.shape[0] else {}
-    return Analysis(features, panel, found, candidates(panel, found, load_scoring()))
+    with one_blas_thread():
+        panel = Panel(features.compute())
+        found = run_detectors(panel, rules) if panel.shape[0] else {}
+        return Analysis(features, panel, found, candidates(panel, found, load_scoring()))

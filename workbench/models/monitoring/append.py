@@ -17,7 +17,7 @@ from workbench.models.monitoring import kernels
 from workbench.models.monitoring.detectors.plateau import tie_rates
 from workbench.models.monitoring.features import EMPTY_HASH, build, gram_length
 from workbench.models.monitoring.inputs import limits_of, read_inputs
-from workbench.models.monitoring.kernels import EARLY, level_of
+from workbench.models.monitoring.kernels import EARLY, levels_of
 from workbench.models.monitoring.noise_floor import usual_levels
 from workbench.models.monitoring.panel import Panel
 
@@ -95,7 +95,7 @@ def append_day(tail: Tail, value: np.ndarray, mark: np.ndarray) -> pd.DataFrame:
     at = np.minimum(np.searchsorted(tail.hashes, flat), max(len(tail.hashes) - 1, 0))
     met = known & (tail.hashes[at] == flat) if len(tail.hashes) else np.zeros_like(known)
     tail.hashes = np.sort(np.concatenate([tail.hashes, flat[known]]), kind="stable")
-    levels = np.array([level_of(float(v)) if np.isfinite(v) else 0 for v in names["run_value"]])
+    levels = levels_of(names["run_value"])
     rows = np.arange(n)
     run = np.nan_to_num(names["run"])
     log_p = np.log(np.maximum(names["n_valid"], 1))

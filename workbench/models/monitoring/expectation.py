@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from workbench.contracts import threads
-from workbench.models.monitoring.scan import middle
+from workbench.models.monitoring.order_statistics import median_of, middle
 from workbench.models.monitoring.vocabulary import OXYGEN
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def expect(panel: Panel, *, process_only: bool = False) -> Expectation:
         residual[row] = y - expected[row]
         finite = residual[row][np.isfinite(residual[row])]
         if finite.size:
-            scale[row] = 1.4826 * np.median(np.abs(finite - np.median(finite)))
+            scale[row] = 1.4826 * median_of(np.abs(finite - median_of(finite)))
 
     # every row is written by one call only, so the result does not depend on the threads
     with ThreadPoolExecutor(threads()) as pool:
@@ -131,9 +131,9 @@ def standardise(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     out = np.zeros(z.shape, np.float32)
     for row in np.flatnonzero(known.any(axis=1)):
         x = z[row, known[row]]
-        centre = np.median(x)
+        centre = median_of(x)
         wide = float(np.std(x))
-        spread = float(1.4826 * np.median(np.abs(x - centre)))
+        spread = float(1.4826 * median_of(np.abs(x - centre)))
         spread = spread if spread > 0.1 * wide else wide
         if spread > 0:
             out[row, known[row]] = np.clip((x - centre) / spread, -6, 6)
@@ -159,14 +159,14 @@ def _robust_ridge(y: np.ndarray, x: np.ndarray, known: np.ndarray, penalty: floa
         beta = gram @ (a @ clipped)
         fit = beta @ a
         error = target - fit
-        sd = 1.4826 * np.median(np.abs(error - np.median(error))) + 1e-9
+        sd = 1.4826 * median_of(np.abs(error - median_of(error))) + 1e-9
         clipped = fit + np.clip(error, -3 * sd, 3 * sd)
     fitted = np.where(enough, beta @ design, np.nan)
     # an episode spoils the share of its own season only: the second best quarter of the history tells what the channels explain
     error = target - beta @ a
     shares = []
     for part in np.array_split(np.arange(len(target)), 4):
-        total = np.median(np.abs(target[part] - np.median(target[part]))) + 1e-12
-        shares.append(1 - (np.median(np.abs(error[part] - np.median(error[part]))) / total) ** 2)
+        total = median_of(np.abs(target[part] - median_of(target[part]))) + 1e-12
+        shares.append(1 - (median_of(np.abs(error[part] - median_of(error[part]))) / total) ** 2)
     share = float(np.sort(shares)[-2])
     return fitted.astype(np.float32), min(max(share, 0.0), 1.0)

@@ -16,6 +16,7 @@ import xarray as xr
 
 from workbench.models.monitoring import kernels
 from workbench.models.monitoring.inputs import DAY, Cube, Inputs, limits_of, mark_spans
+from workbench.models.monitoring.one_thread import one_blas_thread
 from workbench.models.monitoring.vocabulary import MONITOR_SYSTEMS
 
 POINT_COLUMNS = (
@@ -82,8 +83,9 @@ def reduce_block(
         kernels.tie_hazards(value, mark, hazard)
         kernels.sketch_grams(value, mark, offset, per_day, gram_length(per_day), sketch, where)
         if per_day >= 96:
-            for i in range(n):
-                twin[:, i] = twin_days(value[i], mark[i], offset, per_day, days)
+            with one_blas_thread():
+                for i in range(n):
+                    twin[:, i] = twin_days(value[i], mark[i], offset, per_day, days)
     return day, hour, sketch, where, twin, hazard
 
 
@@ -113,12 +115,9 @@ def twin_days(value: np.ndarray, mark: np.ndarray, offset: int, per_day: int, da
     norm = np.sqrt(np.einsum("ds,ds->d", detail, detail))
     detail /= np.where(norm > 0, norm, 1)[:, None]
     gram = detail @ detail.T
-    gram[np.triu_indices(days)] = -1
-    both = np.maximum(gram, gram.T)
-    rank = min(HABIT, days) - 1
-    habit = np.maximum(np.partition(both, days - 1 - rank, axis=1)[:, days - 1 - rank], 0)
-    best = gram.argmax(axis=1)
-    corr = gram[np.arange(days), best]
+    best = np.empty(days, np.int64)
+    corr, habit = np.empty(days, np.float32), np.empty(days, np.float32)
+    kernels.earlier_twins(gram, min(HABIT, days), best, corr, habit)
     alive = (norm > 0) & (corr > -1)
     corr = np.tanh(np.arctanh(np.clip(corr, -0.9999, 0.9999)) - np.arctanh(np.clip(habit, 0, 0.9999)))
     return np.stack([np.where(alive, corr, np.nan), np.where(alive, best, -1)]).astype(np.float32)

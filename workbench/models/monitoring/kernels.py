@@ -338,6 +338,42 @@ def detail_of_days(value: np.ndarray, mark: np.ndarray, offset: int, per_day: in
             out[d, :] /= np.float32(np.sqrt(norm))
 
 
+@njit(cache=True, nogil=True)
+def earlier_twins(gram: np.ndarray, rank: int, best: np.ndarray, corr: np.ndarray, habit: np.ndarray) -> None:
+    """Find the best match of each day among earlier days, and what the ``rank``-th best match among all others reaches.
+
+    Parameters
+    ----------
+    gram : float32 array, shape (day, day)
+        Symmetric correlations; only those under the diagonal are read.
+    rank : int
+        At least 1.
+    best : int64 array, shape (day,)
+        Output: the earlier day, the first of equals; 0 where none is over −1.
+    corr : float32 array, shape (day,)
+        Output: its correlation, −1 where there is none.
+    habit : float32 array, shape (day,)
+        Output: the ``rank``-th largest correlation with any other day, 0 at least.
+    """
+    top = np.zeros(rank, np.float32)
+    for d in range(gram.shape[0]):
+        best[d], corr[d] = 0, np.float32(-1.0)
+        top[:] = 0.0
+        for e in range(gram.shape[0]):
+            if e == d:
+                continue
+            g = gram[d, e] if e < d else gram[e, d]
+            if e < d and g > corr[d]:
+                best[d], corr[d] = e, g
+            if g > top[0]:
+                k = 0
+                while k + 1 < rank and top[k + 1] < g:
+                    top[k] = top[k + 1]
+                    k += 1
+                top[k] = g
+        habit[d] = top[0]
+
+
 LEVELS, EARLY, LATE = 64, 4, 12
 """Half-octaves of value level; runs are counted up to EARLY and up to LATE values, so that no long run can hide itself."""
 
@@ -350,6 +386,20 @@ def level_of(x: float) -> int:
     mantissa, exponent = math.frexp(x)
     level = 2 * (exponent + 9) + (1 if mantissa >= 0.7071067811865476 else 0)
     return min(max(level, 1), LEVELS - 1)
+
+
+def levels_of(x: np.ndarray) -> np.ndarray:
+    """Return :func:`level_of` of every value, shape as ``x``; 0 where it is not finite."""
+    out = np.zeros(x.size, np.int64)
+    _levels(np.ascontiguousarray(x).ravel(), out)
+    return out.reshape(x.shape)
+
+
+@njit(cache=True, nogil=True)
+def _levels(x: np.ndarray, out: np.ndarray) -> None:
+    for i in range(x.size):
+        if np.isfinite(x[i]):
+            out[i] = level_of(float(x[i]))
 
 
 @njit(cache=True, nogil=True)

@@ -6,16 +6,11 @@ import warnings
 
 import numpy as np
 
+from workbench.models.monitoring.order_statistics import lower_quartile, middle
+
 __all__ = ["LADDER", "best_windows", "middle", "normal_nats", "own_scores", "rolling_centre", "spread_of", "standardised", "tail_nats"]
 LADDER = (1, 2, 3, 5, 7, 10, 14, 21, 30)
 """Window lengths tried, in days."""
-
-
-def middle(x: np.ndarray, axis: int = 1) -> np.ndarray:
-    """Return the median along an axis, NaN left out; NaN where nothing is left."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        return np.asarray(np.nanmedian(x, axis=axis))
 
 
 def spread_of(x: np.ndarray) -> np.ndarray:
@@ -33,9 +28,7 @@ def standardised(z: np.ndarray, group: np.ndarray, floor: float = 1.0) -> np.nda
         Peer group of each point.
     """
     # long windows over one episode are most of a point's windows: the lower quartile of |z| still belongs to the honest ones
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        own = np.nanquantile(np.abs(z), 0.25, axis=1) / 0.3186
+    own = lower_quartile(np.abs(z)) / 0.3186
     spread = np.where(np.isfinite(own), own, np.nan)
     for g in np.unique(group):
         members = np.flatnonzero(group == g)

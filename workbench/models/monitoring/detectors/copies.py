@@ -36,7 +36,14 @@ def history_copied_exactly(panel: Panel, *, p_max: float, min_hours: float) -> V
 def _pairs(panel: Panel) -> pd.DataFrame:
     """Return every pair of equal grams as (row, at) of the later and (source, from) of the earlier one."""
     sketch, where = panel.hour("sketch"), panel.hour("sketch_at")
-    row, day, slot = np.nonzero((sketch != EMPTY_HASH) & panel.judged[:, None, None])
+    known = np.flatnonzero((sketch != EMPTY_HASH) & panel.judged[:, None, None])
+    hashes = sketch.ravel()[known]
+    ordered = np.sort(hashes)
+    # nearly all hashes are met once: those are put aside before anything is ordered by point and time
+    twice = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    if len(twice):
+        known = known[twice[np.minimum(np.searchsorted(twice, hashes), len(twice) - 1)] == hashes]
+    row, day, slot = np.unravel_index(known[: known.size if len(twice) else 0], sketch.shape)
     at = where[row, day, slot].astype(np.int64) + panel.roster["offset"].to_numpy()[row]
     keys = sketch[row, day, slot]
     order = np.lexsort((row, at, keys))

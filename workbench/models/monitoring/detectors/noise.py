@@ -28,7 +28,8 @@ def values_generated(panel: Panel, *, score_min: float, lag_max: float, lag_usua
     shown = panel.running.reshape(panel.shape[0], days, 24).mean(axis=2) >= 0.4
     lag = np.where(shown & (valid >= 0.5 * panel.per_day[:, None]), lag, np.nan)
     usual = middle(lag)
-    peers = np.array([np.nanmedian(usual[panel.peers == g]) if np.isfinite(usual[panel.peers == g]).any() else np.nan for g in panel.peers])
+    groups, member = np.unique(panel.peers, return_inverse=True)
+    peers = np.array([middle(usual[None, member == k])[0] for k in range(len(groups))])[member]
     reference = np.fmax(usual, peers)
     able = panel.judged[:, None] & (panel.per_day >= 24)[:, None] & np.isfinite(lag) & (reference >= lag_usual)[:, None]
     with np.errstate(all="ignore"):

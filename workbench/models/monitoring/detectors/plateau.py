@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from workbench.models.monitoring.kernels import EARLY, LEVELS, level_of
+from workbench.models.monitoring.kernels import EARLY, LEVELS, levels_of
 from workbench.models.monitoring.panel import Panel
 from workbench.models.monitoring.verdicts import SPAN_COLUMNS, Verdicts, no_spans, verdicts
+
+LEAST_RATE = 0.05
+"""No tie at the top counts as rarer than this."""
 
 
 def tie_rates(panel: Panel) -> tuple[np.ndarray, np.ndarray]:
@@ -53,7 +56,7 @@ def values_stay_constant(panel: Panel, *, p_max: float, min_hours: float, floor_
     early, late = tie_rates(panel)
     run, value = panel.day("run").astype(float), panel.day("run_value")
     n_valid = panel.day("n_valid")
-    levels = np.array([level_of(float(v)) if np.isfinite(v) else 0 for v in value.ravel()]).reshape(value.shape) % LEVELS
+    levels = levels_of(value)
     rows = np.arange(len(run))[:, None]
     first = np.minimum(run - 1, EARLY - 1)
     rest = np.maximum(run - EARLY, 0)
@@ -130,8 +133,8 @@ def values_clipped_below_limit(panel: Panel, *, p_max: float, min_share: float, 
     """
     early, _ = tie_rates(panel)
     top, count, valid = panel.day("high"), panel.day("n_at_high").astype(float), panel.day("n_valid")
-    levels = np.array([level_of(float(v)) if np.isfinite(v) else 0 for v in top.ravel()]).reshape(top.shape)
-    rate = np.maximum(early[np.arange(len(top))[:, None], levels], 0.05)
+    levels = levels_of(top)
+    rate = np.maximum(early[np.arange(len(top))[:, None], levels], LEAST_RATE)
     limit = panel.roster["limit"].to_numpy(dtype=float)
     evaluable = panel.judged[:, None] & (valid >= 0.5 * panel.per_day[:, None])
     # one plateau at the top is a constant value or a stuck instrument, not a cap: a day gets the returns to its top
@@ -142,37 +145,51 @@ def values_clipped_below_limit(panel: Panel, *, p_max: float, min_share: float, 
     usable = evaluable & (panel.day("sd") > 0) & ~whole & ~at_floor(panel, top, 0.08) & ~at_top(panel, top)
     nats = np.where(usable, returns * -np.log(rate), 0.0)
     rows = []
-    for row in np.flatnonzero(usable.any(axis=1)):
-        for days in _same_top(top[row], usable[row]):
-            total = nats[row, days].sum() + (len(days) - 1) * -np.log(rate[row, days].max()) - np.log(max(valid[row, days].max(), 2))
-            mean_share = float(share[row, days].mean())
-            if total < -np.log(p_max) or mean_share < min_share:
-                continue
-            value = float(top[row, days[0]])
-            place = max(float(1 - near <= value / (notch * limit[row]) <= 1 + 1e-6) for notch in (1.0, 0.7, 0.5))
-            rows.append(
-                {
-                    "row": int(row),
-                    "start": panel.first_day + pd.Timedelta(days=int(days[0])),
-                    "end": panel.first_day + pd.Timedelta(days=int(days[-1]) + 1),
-                    "nats": float(total),
-                    "value": value,
-                    "share": mean_share,
-                    "limit": float(limit[row]),
-                    "near_limit": place,
-                    "days": float(len(days)),
-                }
-            )
+    for row, days in _same_top(top, usable, nats, share, -np.log(p_max), min_share):
+        total = nats[row, days].sum() + (len(days) - 1) * -np.log(rate[row, days].max()) - np.log(max(valid[row, days].max(), 2))
+        mean_share = float(share[row, days].mean())
+        if total < -np.log(p_max) or mean_share < min_share:
+            continue
+        value = float(top[row, days[0]])
+        place = max(float(1 - near <= value / (notch * limit[row]) <= 1 + 1e-6) for notch in (1.0, 0.7, 0.5))
+        rows.append(
+            {
+                "row": int(row),
+                "start": panel.first_day + pd.Timedelta(days=int(days[0])),
+                "end": panel.first_day + pd.Timedelta(days=int(days[-1]) + 1),
+                "nats": float(total),
+                "value": value,
+                "share": mean_share,
+                "limit": float(limit[row]),
+                "near_limit": place,
+                "days": float(len(days)),
+            }
+        )
     spans = pd.DataFrame(rows) if rows else no_spans(["value", "share", "limit", "near_limit", "days"])
     return verdicts(panel.shape, evaluable, np.zeros(panel.shape), spans, panel.first_day)
 
 
-def _same_top(top: np.ndarray, usable: np.ndarray, gap: int = 4) -> list[np.ndarray]:
-    """Return the groups of days that share one top value, no more than ``gap`` days apart."""
-    days = np.flatnonzero(usable)
-    order = days[np.lexsort((days, top[days]))]
-    cut = np.flatnonzero((np.diff(top[order]) != 0) | (np.diff(order) > gap)) + 1
-    return [g for g in np.split(order, cut) if len(g)]
+def _same_top(
+    top: np.ndarray, usable: np.ndarray, nats: np.ndarray, share: np.ndarray, least: float, least_share: float, gap: int = 4
+) -> list[tuple[int, np.ndarray]]:
+    """Return (row, days) of the groups of days that share one top value, no more than ``gap`` days apart, in order of row and value.
+
+    Groups that cannot reach ``least`` nats (at most −ln .05 for each further day) or the mean share are left out at once: nearly every
+    day of a long history is a group of its own.
+    """
+    rows, days = np.nonzero(usable)
+    if not len(rows):
+        return []
+    order = np.lexsort((days, top[rows, days], rows))
+    rows, days = rows[order], days[order]
+    values = top[rows, days]
+    fresh = np.r_[True, (rows[1:] != rows[:-1]) | (values[1:] != values[:-1]) | (np.diff(days) > gap)]
+    first = np.flatnonzero(fresh)
+    size = np.diff(np.r_[first, len(rows)])
+    most = np.add.reduceat(nats[rows, days], first) + (size - 1) * -np.log(LEAST_RATE)
+    mean = np.add.reduceat(share[rows, days], first) / size
+    likely = np.flatnonzero((most >= least - 1e-6 * (1 + np.abs(most))) & (mean >= least_share - 1e-6))
+    return [(int(rows[first[k]]), days[first[k] : first[k] + size[k]]) for k in likely]
 
 
 __all__ = ["SPAN_COLUMNS", "tie_rates", "values_clipped_below_limit", "values_stay_constant"]

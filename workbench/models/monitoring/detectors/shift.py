@@ -116,6 +116,10 @@ def clean_water_replaces_sample(panel: Panel, *, score_min: float, drop_min: flo
     """
     water = panel.roster["system"].isin(("wastewater", "surface_water")).to_numpy() & panel.pollutant & (panel.per_day >= 24)
     n, days = panel.shape
+    if not water.any():
+        return verdicts(
+            panel.shape, np.zeros(panel.shape, bool), np.zeros(panel.shape), no_spans(["drop", "flat", "days", "abrupt"]), panel.first_day
+        )
     hourly = np.where(panel.running, panel.hour("hour_mean"), np.nan)
     steps = np.abs(np.diff(hourly, axis=1, prepend=np.nan)).reshape(n, days, 24)
     logs = np.where(panel.running, panel.transformed[0], np.nan).reshape(n, days, 24)
