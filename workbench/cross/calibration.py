@@ -59,7 +59,7 @@ def calibrate(
     if not len(logit):
         return Calibration(shift, slope, 0)
     i = priors().inspection
-    se, fp = i["paper_sensitivity" if documents else "sensitivity"]["mean"], i["false_positive"]["mean"]
+    se, fp = i["direct_sensitivity" if documents else "sensitivity"]["mean"], i["false_positive"]["mean"]
 
     def loss(x: np.ndarray) -> float:
         p = 1 / (1 + np.exp(-np.clip(x[0] + x[1] * logit, -30, 30)))

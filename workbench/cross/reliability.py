@@ -2,7 +2,7 @@
 
 A model's ``p_breach`` is calibrated on few and chosen labels, detector by detector at best. Here every finding gets
 ``logit q = base + slope·logit p + u_model + u_detector``, with the expert's base and slope as prior means (those of
-documents nearer to the model's own word than those of series) and normal offsets, fitted to inspections that looked at
+documents and the plant's own meters nearer to the model's word than those of a monitor's series) and normal offsets, fitted to inspections that looked at
 the finding's span. With no label the prior means stand.
 """
 
@@ -60,7 +60,7 @@ class FindingReliability:
         x = _logit(found["p"].to_numpy(dtype=float))
         pairs = list(zip(found["model"], found["detector"], strict=True))
         offset = np.array([self.model.get(m, 0.0) + self.detector.get((m, d), 0.0) for m, d in pairs])
-        offset = offset + document_offset(x, found["kind"])
+        offset = offset + direct_offset(x, found["kind"])
         return np.asarray(1 / (1 + np.exp(-(self.base + self.slope * x + offset))))
 
     def table(self) -> pd.DataFrame:
@@ -71,10 +71,10 @@ class FindingReliability:
         return pd.DataFrame(rows, columns=["model", "detector", "offset", "sd"])
 
 
-def document_offset(x: np.ndarray, kind: pd.Series) -> np.ndarray:
-    """Return what the belief in findings on documents adds to that in findings on series, at log-odds ``x``."""
+def direct_offset(x: np.ndarray, kind: pd.Series) -> np.ndarray:
+    """Return what the belief in directly seen findings adds to that in findings on series, at log-odds ``x``."""
     f = priors().findings
-    d = f["documents"]
+    d = f["direct"]
     base, own = (float(np.log(b / (1 - b))) for b in (f["base"], d["base"]))
     return np.asarray(np.where(kind.isin(d["kinds"]).to_numpy(), own - base + (d["slope"] - f["slope"]) * x, 0.0))
 
@@ -82,8 +82,8 @@ def document_offset(x: np.ndarray, kind: pd.Series) -> np.ndarray:
 def sensitivity(kind: pd.Series) -> np.ndarray:
     """Return the share of violations of each kind that an inspection finds."""
     i = priors().inspection
-    papers = kind.isin(priors().findings["documents"]["kinds"]).to_numpy()
-    return np.asarray(np.where(papers, i["paper_sensitivity"]["mean"], i["sensitivity"]["mean"]))
+    direct = kind.isin(priors().findings["direct"]["kinds"]).to_numpy()
+    return np.asarray(np.where(direct, i["direct_sensitivity"]["mean"], i["sensitivity"]["mean"]))
 
 
 def inspected_findings(found: pd.DataFrame, inspections: pd.DataFrame | None) -> pd.DataFrame:
@@ -125,7 +125,7 @@ def fit_reliability(found: pd.DataFrame, inspections: pd.DataFrame | None) -> Fi
     design[:, 0], design[:, 1] = 1.0, x
     design[np.arange(len(y)), 2 + m] = 1.0
     design[np.arange(len(y)), 2 + len(models) + d] = 1.0
-    known = document_offset(x, pairs["kind"])
+    known = direct_offset(x, pairs["kind"])
 
     def loss(b: np.ndarray) -> tuple[float, np.ndarray]:
         q = 1 / (1 + np.exp(-np.clip(design @ b + known, -30, 30)))
