@@ -111,9 +111,10 @@ def test_evidence_keeps_its_contract_and_its_roles_are_known(name: str, runs: Ca
     evidence = runs(name).fitted.evidence(runs(name).features)
     check_evidence(evidence)
     roles = yaml.safe_load((root / "workbench/cross/roles.yml").read_text(encoding="utf-8"))["roles"]
+    aliases = yaml.safe_load((root / "workbench/cross/aliases.yml").read_text(encoding="utf-8"))["aliases"]
     for channel, array in evidence.data_vars.items():
-        assert str(channel).startswith(name.split("_")[0]), "channel names begin with the model's name"
-        assert array.attrs["role"] in roles
+        assert name.startswith(str(channel).split("_")[0]), "channel names begin with the model's name, or its stem"
+        assert array.attrs["role"] in roles or channel in aliases
     assert len(evidence.data_vars)
 
 

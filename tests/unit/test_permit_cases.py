@@ -248,7 +248,8 @@ def test_rows_and_functions_name_each_other() -> None:
 
 
 def test_preparation_rows_name_functions() -> None:
-    from workbench.models.permit import accounting, book, episodes, hourly
+    from workbench.models import hourly
+    from workbench.models.permit import accounting, book, episodes
 
     homes = (hourly, accounting, book, episodes)
     assert {name for name in SETTINGS.preparation if not any(hasattr(m, name) for m in homes)} == set()

@@ -1,9 +1,9 @@
 """How far a model's own probability is believed: learned from inspected findings, pooled over detectors and models.
 
 A model's ``p_breach`` is calibrated on few and chosen labels, detector by detector at best. Here every finding gets
-``logit q = base + slope·logit p + u_model + u_detector``, with the expert's base and slope as prior means (those of
-documents and the plant's own meters nearer to the model's word than those of a monitor's series) and normal offsets, fitted to inspections that looked at
-the finding's span. With no label the prior means stand.
+``logit q = base + slope·logit p + u_model + u_detector``, with the expert's base and slope as prior means and normal
+offsets, fitted to inspections that looked at the finding's span. What is seen on documents or on the plant's own meters
+has prior means nearer to the model's word than what is inferred from a monitor's series. With no label the means stand.
 """
 
 from __future__ import annotations
