@@ -27,7 +27,7 @@ from workbench.cross.states import N_STATES
 
 ROOT = Path(__file__).resolve().parents[1]
 MODELS = ("monitoring", "permit", "energy_tax")
-METRICS = ("precision@20", "precision@70", "silent_precision", "false_removed_at_90", "brier")
+METRICS = ("precision@20", "precision@70", "silent_queue_precision", "false_alerts_removed@90", "brier")
 
 
 def speed(windows: int, channels: int = 16) -> dict[str, float]:

@@ -118,7 +118,7 @@ def silent(fused: Fused, found: pd.DataFrame, quota: int) -> list[Candidate]:
                 str(fused.evidence.enterprises[row]), "physical", stamps[core[0]], stamps[core[-1]] + pd.Timedelta(hours=1), ()
             )
             logit = float(local_logits(fused, row, peak, [channels_alone(fused)])[0])
-            out.append(Candidate(episode, Queue.SILENT, _kind(fused, row, core, {}), logit, 0.0, row, peak, core))
+            out.append(Candidate(episode, Queue.SILENT, _kind(fused, row, core, _ways(fused, row)), logit, 0.0, row, peak, core))
     out.sort(key=lambda c: (-c.logit, c.episode.enterprise_id, c.peak))
     return out[:quota]
 
@@ -184,6 +184,13 @@ def _kind(fused: Fused, row: int, core: np.ndarray, named: dict[str, float]) -> 
     """Return the mechanism with the largest posterior over the core; one that a finding names is preferred when close."""
     mean = {k: float(fused.posterior[k][row, core].mean()) * named.get(k, 1.0) for k in MECHANISMS}
     return Kind(max(MECHANISMS, key=lambda k: (mean[k], k)))
+
+
+def _ways(fused: Fused, row: int) -> dict[str, float]:
+    """Return how much more each mechanism is expected of an enterprise for what is believed of its other hours."""
+    total = {k: float(fused.posterior[k][row].sum()) for k in MECHANISMS}
+    whole = max(sum(total.values()), 1e-9)
+    return {k: 1.0 + 2.0 * v / whole for k, v in total.items()}
 
 
 __all__ = ["QUANTITIES", "Candidate", "best_regimes", "from_episodes", "silent", "with_uncertainty"]

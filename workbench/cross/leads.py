@@ -154,12 +154,15 @@ def leads_of(
 
 
 def _clamped(candidates: list[Candidate], inspections: pd.DataFrame | None) -> list[Candidate]:
-    """Return the candidates with what inspections of the same span already answered."""
+    """Return the candidates with what inspections of the same span already answered.
+
+    What a visit has found is no longer silent: in that queue only its *none* counts.
+    """
     e = [c.episode for c in candidates]
     shift = inspected_shift(
         [x.enterprise_id for x in e], [x.start for x in e], [x.end for x in e], [c.kind.value for c in candidates], inspections
     )
-    return [replace(c, inspected=float(s)) for c, s in zip(candidates, shift, strict=True)]
+    return [replace(c, inspected=float(min(s, 0.0) if c.queue == Queue.SILENT else s)) for c, s in zip(candidates, shift, strict=True)]
 
 
 def _calibrations(candidates: list[Candidate], inspections: pd.DataFrame | None) -> dict[tuple[Queue, str], Calibration]:
