@@ -116,14 +116,19 @@ def test_calibration_recovers_the_line_that_made_the_labels() -> None:
 
 
 def test_trees_learn_what_the_sum_does_not_know_and_stay_additive() -> None:
+    from workbench.models.monitoring.scoring import SENSITIVITY, plain_terms
+
     c, rng = table_of(3000, 8)
-    c["shared"] = 0.0
+    weights = {name: row.weight for name, row in load_scoring().circumstances.items()}
+    c[[name for name, w in weights.items() if w < 0 and name in c]] = 0.0  # a table of candidates that nothing speaks against
     wrong = c["repeats"].to_numpy() > 0.5  # a circumstance that in this district means honest
-    y = (rng.uniform(size=len(c)) < np.where(wrong, 0.03, 0.6)).astype(float)
+    score = plain_terms(c, load_scoring()).sum(axis=1).to_numpy()
+    likely = 1 / (1 + np.exp(-score))
+    y = (rng.uniform(size=len(c)) < SENSITIVITY * np.where(wrong, 0.05, 1.0) * likely).astype(float)
     scorer = fit_scorer(c, y, np.array([f"E{i % 300}" for i in range(len(c))], dtype=object), load_scoring(), 1)
     assert scorer.booster
     p = 1 / (1 + np.exp(-scorer.log_odds(c)))
-    assert p[wrong].mean() < 0.4 * p[~wrong].mean()
+    assert p[wrong].mean() < 0.5 * p[~wrong].mean()
     np.testing.assert_allclose(scorer.terms(c).sum(axis=1), scorer.log_odds(c))
 
 
