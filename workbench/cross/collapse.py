@@ -13,6 +13,12 @@ from workbench.cross.patterns import PatternCounter
 from workbench.cross.scoring import WORD
 
 
+MOST_WORDS = 4_000.0
+"""Words a history counts at most. Enterprises have ways of their own, so that a hundred million hours of a few hundred
+works are no hundred million observations; beyond this the likelihood would only pretend to know more (and the sampler
+would crawl). All rows are scaled alike."""
+
+
 @dataclass(frozen=True)
 class FitData:
     """What the likelihood sees: distinct rows with weights.
@@ -95,7 +101,7 @@ def reduce_rows(
         chosen[:, width].astype(np.int64),
         chosen[:, width + 1].astype(np.int64),
         chosen[:, width + 2].astype(np.int64),
-        weight / WORD,
+        weight / WORD * min(1.0, MOST_WORDS / max(weight.sum() / WORD, 1e-9)),
         int(counter.counts.sum()),
         len(counter),
         tuple(industries),
