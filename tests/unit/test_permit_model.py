@@ -189,6 +189,8 @@ def test_pictures_draw_whatever_is_missing(given: dict[str, object]) -> None:
     d = cases.build(given)
     for figure in (draw_duties(d), draw_emission(d, "DA001", "a21026")):
         figure.canvas.draw()
+        assert np.asarray(figure.canvas.buffer_rgba())[..., :3].std() > 1, "an empty picture"
+        assert any(t.get_text() for axes in figure.axes for t in (axes.title, axes.xaxis.label, axes.yaxis.label, *axes.texts))
         plt.close(figure)
 
 
