@@ -4,8 +4,14 @@ Series (not part of the project; skipped with the reason where absent): four Bei
 turbine 2011–2013 (UCI 551, CC BY 4.0), SKAB valve1 (GPL-3 data, evaluation only). Faults are injected here, from their description
 in the handbook, not by code of the model.
 
-Split: the alarm threshold is set on the *tune* part (station Shunyi, gas turbine 2011) at one false alarm per station-year and
-reported on the *test* part (the other stations, 2012 and 2013). The numbers of the detectors are never fitted here.
+Split: only the alarm threshold is split. Two are printed for the *test* part (the other three stations; turbine 2012 and 2013): the
+one that gives one false alarm per station-year on the test part's own honest series (the table and the closing line), and the one
+set so on the *tune* part (station Shunyi; turbine 2011), with the false alarms that it then gives on the test part.
+
+Nothing else is held out. All four Beijing stations, with the faults injected by seed 1, were looked at while the numbers of the
+detectors (params.yml) and the priors and weights of the score (scoring.yml) were chosen, so the Beijing figures are in-sample and
+optimistic. The turbine was seen in one earlier run. Another ``--seed`` draws other faults on the same series, which is a little more
+independent; other stations are the test.
 
     python benchmarks/quality_monitoring.py [--quick] [--data FOLDER] [--seed N]
 """
@@ -33,6 +39,11 @@ ELSEWHERE = {"constant": 0.52, "clipped": 0.85, "exact_copy": 0.96, "noisy_copy"
 """Best recall measured elsewhere at one false alarm per station-year (issue text)."""
 AIR = {"PM2.5": "a34004", "PM10": "a34002", "SO2": "a21026", "NO2": "a21004", "CO": "a21005", "O3": "a05024"}
 TURBINE = {"CO": "a21005", "NOX": "a21002"}
+SEEN = {
+    "beijing": "in-sample: all four stations, with faults of seed 1, were looked at while detector numbers, weights and priors were chosen",
+    "turbine": "seen in one earlier run; only the threshold is split",
+}
+"""What the figures of a set of series may claim."""
 
 
 @dataclass
@@ -434,6 +445,7 @@ def main() -> None:
             continue
         series = reader(data / folder, args.quick)
         print(f"{name}: {len(set(series.station))} stations, {int(series.target.sum())} channels with faults, {len(series.time):,} hours")
+        print(f"  {SEEN[name]}")
         methods: dict[str, object] = {"workbench": model_alarms, "longest run": run_alarms, "isolation forest": forest_alarms}
         if not args.quick and name == "turbine":
             methods["matrix profile"] = profile_alarms  # over four years of 24 channels it takes an hour
