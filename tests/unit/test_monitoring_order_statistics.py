@@ -12,7 +12,8 @@ from hypothesis.extra import numpy as hnp
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from workbench.models.monitoring.features import reduce_block
-from workbench.models.monitoring.kernels import earlier_twins, level_of, levels_of
+from workbench.models.monitoring.kernels import earlier_twins
+from workbench.models.monitoring.levels import level_of, levels_of
 from workbench.models.monitoring.one_thread import one_blas_thread
 from workbench.models.monitoring.order_statistics import lower_quartile, median_of, middle
 

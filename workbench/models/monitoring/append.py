@@ -17,7 +17,7 @@ from workbench.models.monitoring import kernels
 from workbench.models.monitoring.detectors.plateau import tie_rates
 from workbench.models.monitoring.features import EMPTY_HASH, build, gram_length
 from workbench.models.monitoring.inputs import limits_of, read_inputs
-from workbench.models.monitoring.kernels import EARLY, levels_of
+from workbench.models.monitoring.levels import EARLY, levels_of
 from workbench.models.monitoring.noise_floor import usual_levels
 from workbench.models.monitoring.panel import Panel
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from workbench.models.monitoring import kernels
+from workbench.models.monitoring import kernels, levels
 from workbench.models.monitoring.inputs import DAY, Cube, Inputs, limits_of, mark_spans
 from workbench.models.monitoring.one_thread import one_blas_thread
 from workbench.models.monitoring.vocabulary import MONITOR_SYSTEMS
@@ -78,9 +78,9 @@ def reduce_block(
     sketch = np.full((n, days, kernels.SKETCH), EMPTY_HASH, np.uint64)
     where = np.full((n, days, kernels.SKETCH), -1, np.int32)
     twin = np.full((2, n, days), np.nan, np.float32)
-    hazard = np.zeros((n, kernels.LEVELS, 4), np.float32)
+    hazard = np.zeros((n, levels.LEVELS, 4), np.float32)
     if copies:
-        kernels.tie_hazards(value, mark, hazard)
+        levels.tie_hazards(value, mark, hazard)
         kernels.sketch_grams(value, mark, offset, per_day, gram_length(per_day), sketch, where)
         if per_day >= 96:
             with one_blas_thread():
@@ -199,7 +199,7 @@ def _cube_parts(inputs: Inputs, cube: Cube) -> tuple[Any, ...]:
             ((n, inputs.days, kernels.SKETCH), np.uint64),
             ((n, inputs.days, kernels.SKETCH), np.int32),
             ((2, n, inputs.days), np.float32),
-            ((n, kernels.LEVELS, 4), np.float32),
+            ((n, levels.LEVELS, 4), np.float32),
         )
         for k, (shape, dtype) in enumerate(shapes):
             outputs[k].append(da.from_delayed(made[k], shape=shape, dtype=dtype))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from workbench.models.monitoring.kernels import EARLY, LEVELS, levels_of
+from workbench.models.monitoring.levels import EARLY, LEVELS, levels_of
 from workbench.models.monitoring.panel import Panel
 from workbench.models.monitoring.verdicts import SPAN_COLUMNS, Verdicts, no_spans, verdicts
 
