@@ -12,7 +12,6 @@ from workbench.cross.evidence import Evidence
 from workbench.cross.patterns import PatternCounter
 from workbench.cross.scoring import WORD
 
-
 MOST_WORDS = 4_000.0
 """Words a history counts at most. Enterprises have ways of their own, so that a hundred million hours of a few hundred
 works are no hundred million observations; beyond this the likelihood would only pretend to know more (and the sampler
