@@ -79,7 +79,13 @@ def history(sizes: list[int], fit_rows: int) -> list[dict[str, float]]:
         if fit_rows:
             data = reduce_rows(counter, len(e.channels), fit_rows, seed=0)
             result = fit(e, data=data, seed=1, draws=300, tune=300)
-            row |= {"fit_s": result.diagnostics["seconds"], "r_hat": result.diagnostics["r_hat"], "passed": float(result.passed)}
+            row |= {
+                "fit_s": result.diagnostics["seconds"],
+                "r_hat": result.diagnostics["r_hat"],
+                "ess": result.diagnostics["ess"],
+                "divergences": result.diagnostics["divergences"],
+                "passed": float(result.passed),
+            }
         print("  " + ", ".join(f"{k} {v:,.3g}" for k, v in row.items()))
         out.append(row)
     return out

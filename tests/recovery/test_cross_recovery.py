@@ -22,7 +22,11 @@ ROLES = ("production_power", "treatment_power", "monitor_limit", "monitor_integr
 
 def shifted_truth(rng: np.random.Generator, roles: tuple[str, ...] = ROLES, worth: float = 25.0) -> list:
     parts = [emission(blank_channel(r, (1, 1))) for r in roles]
-    return [replace(p, rows=np.array([rng.dirichlet(worth * row + 0.3) for row in p.rows])) for p in parts]
+    out = []
+    for name, p in zip(roles, parts, strict=True):  # only what an unlabelled fit can learn moves: the ordinary rows
+        free = ordinary_rows(p, blank_channel(name, (1, 1)).source)
+        out.append(replace(p, rows=np.array([rng.dirichlet(worth * row + 0.3) if f else row for row, f in zip(p.rows, free, strict=True)])))
+    return out
 
 
 @pytest.mark.slow

@@ -20,11 +20,14 @@ from workbench.cross.collapse import FitData, collapse, reduce_rows
 from workbench.cross.emission import Emission
 from workbench.cross.evidence import ONE_WORD, Channel, Evidence
 from workbench.cross.fusion import Reliability, expert
+from workbench.cross.learn import ordinary_rows
 from workbench.cross.regimes import RegimePrior, regime_prior
 from workbench.cross.roles import priors
 from workbench.cross.scoring import groups_of
 from workbench.cross.states import N_REGIMES, N_STATES, SOURCES, space
 
+HELD = 15.0
+"""How much more a row of trouble (lying, untreated, over the limit, disturbed) is worth than an ordinary one."""
 MAX_R_HAT = 1.05
 MIN_ESS = 100.0
 MAX_DIVERGENT = 0.01
@@ -193,6 +196,11 @@ def _layout(
     )
 
 
+def _worth(part: Emission, source: str) -> np.ndarray:
+    """Return the words each row's prior is worth: rows of trouble are held, since without labels nothing else names them."""
+    return np.where(ordinary_rows(part, source), part.worth, HELD * part.worth)
+
+
 def _thetas(channels: Sequence[Channel], emissions: Sequence[Emission | None]) -> dict[int, Any]:
     """Return the emission rows of every channel; channels of as many levels share one Dirichlet, so that the graph is small."""
     import pymc as pm
@@ -200,7 +208,7 @@ def _thetas(channels: Sequence[Channel], emissions: Sequence[Emission | None]) -
     out: dict[int, Any] = {}
     for width in sorted({p.rows.shape[1] for p in emissions if p is not None}):
         mine = [(k, p) for k, p in enumerate(emissions) if p is not None and p.rows.shape[1] == width]
-        alpha = np.vstack([p.worth * p.rows + 0.05 for _, p in mine])
+        alpha = np.vstack([_worth(p, channels[k].source)[:, None] * p.rows + 0.05 for k, p in mine])
         stacked = pm.Dirichlet(f"rows_{width}", alpha, shape=alpha.shape)
         at = 0
         for k, p in mine:
@@ -258,9 +266,20 @@ def fit(
         return Fit(False, "no channels to fit", data=data)
     emissions = expert(quiet).emissions
     model = build_model(data, channels, emissions)
-    compiled = nutpie.compile_pymc_model(model)
+    # chains begin at the experts' means, which give the latent labels their names; from scattered starts one may settle
+    # where two labels have changed places
+    free = {model["sensitivity"], model["false_ratio"]}  # where no label is known, their slope at the mean is exactly zero
+    compiled = nutpie.compile_pymc_model(model, jitter_rvs=free, default_initialization_strategy="support_point")
     trace = nutpie.sample(
-        compiled, draws=draws, tune=tune, chains=chains, cores=min(chains, threads()), seed=seed, progress_bar=False, save_warmup=False
+        compiled,
+        draws=draws,
+        tune=tune,
+        chains=chains,
+        cores=min(chains, threads()),
+        seed=seed,
+        progress_bar=False,
+        save_warmup=False,
+        target_accept=0.9,
     )
     names = [n for n in trace.posterior.data_vars if not str(n).startswith(("raw_",)) and "__" not in str(n)]
     summary = az.summary(trace, var_names=[str(n) for n in names], kind="diagnostics")
