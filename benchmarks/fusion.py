@@ -78,7 +78,7 @@ def history(sizes: list[int], fit_rows: int) -> list[dict[str, float]]:
         row = {"hours": float(size), "distinct": float(len(counter)), "count_s": time.perf_counter() - t}
         if fit_rows:
             data = reduce_rows(counter, len(e.channels), fit_rows, seed=0)
-            result = fit(e, data=data, seed=1, draws=300, tune=300)
+            result = fit(e, data=data, seed=1, draws=1000, tune=500)
             row |= {
                 "fit_s": result.diagnostics["seconds"],
                 "r_hat": result.diagnostics["r_hat"],

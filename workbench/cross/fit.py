@@ -237,8 +237,8 @@ def fit(
     *,
     seed: int = 0,
     rows: int = 300,
-    draws: int = 300,
-    tune: int = 300,
+    draws: int = 1000,
+    tune: int = 500,
     chains: int = 2,
     data: FitData | None = None,
 ) -> Fit:
