@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from scipy.special import log_ndtr
 
 from workbench.models.monitoring.panel import Panel
 from workbench.models.monitoring.scan import middle
@@ -35,7 +36,7 @@ def reference_concentration(panel: Panel, name: str = "hour_mean") -> np.ndarray
     return value
 
 
-def exceedance_after_lawful_marks(panel: Panel, *, hours_min: float, margin: float, daily_hours: float) -> Verdicts:
+def exceedance_after_lawful_marks(panel: Panel, *, hours_min: float, margin: float, daily_hours: float, error: float) -> Verdicts:
     """Find hours (or days, where the limit is daily) over the permitted limit after taking off lawfully marked hours.
 
     Parameters
@@ -46,6 +47,8 @@ def exceedance_after_lawful_marks(panel: Panel, *, hours_min: float, margin: flo
         Share over the limit that the reading must pass: instrument error.
     daily_hours : float
         Fewest ordinary running hours that make a daily mean.
+    error : float
+        Relative error of one monitor, shared by all hours of an episode.
     """
     n, days = panel.shape
     limit = panel.roster["limit"].to_numpy(dtype=float)
@@ -73,8 +76,14 @@ def exceedance_after_lawful_marks(panel: Panel, *, hours_min: float, margin: flo
         saturated = float(
             np.nan_to_num(panel.day("n_saturated")[row, a // 24 : (b - 1) // 24 + 1]).sum() > 0.5 * hit.sum() * panel.per_day[row] / 24
         )
-        numbers = _exceedance(row, start, end, excess, int(hit.sum()), limit[row], saturated, hourly=1.0)
-        numbers["starting"] = float(started[row, a:b][hit].mean())
+        beside = started[row, a:b][hit]
+        # what is over only while abatement warms up says little, however often the plant starts
+        settled = ratio[row, a:b][hit][~beside]
+        sure = float(np.nanmean(settled)) if len(settled) else 1.0
+        numbers = _exceedance(
+            row, start, end, excess, int(hit.sum()), limit[row], saturated, hourly=1.0, sure=(sure, len(settled)), error=error
+        )
+        numbers["starting"] = float(beside.mean())
         rows.append(numbers)
     mean = np.where(counts >= daily_hours, np.nan_to_num(ratio).reshape(n, days, 24).sum(axis=2) / np.maximum(counts, 1), np.nan)
     over_day = np.isfinite(mean) & (mean > 1 + margin) & daily[:, None] & able
@@ -82,16 +91,31 @@ def exceedance_after_lawful_marks(panel: Panel, *, hours_min: float, margin: flo
         excess = float(np.nanmean(mean[row, a:b][over_day[row, a:b]]))
         start, end = _hours(panel, a * 24), _hours(panel, b * 24)
         saturated = float(np.nan_to_num(panel.day("n_saturated")[row, a:b]).sum() > 0.5 * (b - a) * panel.per_day[row])
-        rows.append(_exceedance(row, start, end, excess, int(over_day[row, a:b].sum()) * 24, limit[row], saturated, hourly=0.0))
+        hours = int(over_day[row, a:b].sum()) * 24
+        rows.append(_exceedance(row, start, end, excess, hours, limit[row], saturated, hourly=0.0, sure=(excess, hours), error=error))
     spans = pd.DataFrame(rows) if rows else no_spans(["ratio", "hours", "limit", "saturated", "hourly", "starting"])
     return verdicts(panel.shape, able, strength, spans, panel.first_day)
 
 
 def _exceedance(
-    row: int, start: pd.Timestamp, end: pd.Timestamp, ratio: float, hours: int, limit: float, saturated: float, *, hourly: float
+    row: int,
+    start: pd.Timestamp,
+    end: pd.Timestamp,
+    ratio: float,
+    hours: int,
+    limit: float,
+    saturated: float,
+    *,
+    hourly: float,
+    sure: tuple[float, int],
+    error: float,
 ) -> dict[str, object]:
-    # each hour over the limit is a reading, not an inference; what stands against it is instrument error (a few percent)
-    nats = float(np.log1p(hours) * 1.5 + min(4.0, 12 * (ratio - 1)))
+    # each hour over the limit is a reading, not an inference; what stands against it is the error of one monitor, which
+    # all its hours share: a hundred hours a few percent over are no surer than their mean
+    over, settled = sure
+    reading = np.log1p(settled) * 1.5 + min(4.0, 12 * max(over - 1, 0.0))
+    instrument = 2.0 * float(log_ndtr(z := np.log(max(over, 1.0)) / error) - log_ndtr(-z))
+    nats = float(min(reading, instrument))
     return {
         "row": row,
         "start": start,

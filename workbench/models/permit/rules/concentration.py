@@ -14,8 +14,11 @@ from workbench.models.permit.accounting import to_unit
 from workbench.models.permit.dossier import LAWFUL_KINDS, Dossier, Series
 from workbench.models.permit.results import RuleResult, log_excess
 
+BESIDE = 0.1
+"""What an hour beside a mark or a start counts for."""
 
-def hourly_concentration_over_permitted(d: Dossier, *, join_h: float, tolerance: float) -> list[RuleResult]:
+
+def hourly_concentration_over_permitted(d: Dossier, *, join_h: float, tolerance: float, start_h: float) -> list[RuleResult]:
     """A valid, unmarked hourly mean lies above the permitted hourly concentration."""
     name = "hourly_concentration_over_permitted"
     results: list[RuleResult] = []
@@ -33,20 +36,24 @@ def hourly_concentration_over_permitted(d: Dossier, *, join_h: float, tolerance:
             results += d.cannot(name, "没有可评价的小时均值", "no hour could be evaluated", **facts)
             continue
         over = verdict == 1
-        near = _near(marked, hours=2)
         if not over.any():
             worst = float(np.nanmax(np.where(verdict >= 0, s.compared, np.nan)))
             zh = f"{int((verdict >= 0).sum())}个有效小时均不超过{row['limit']:g} {facts['unit']}，最高{worst:.3g}。"
             en = f"All {int((verdict >= 0).sum())} valid hours within {row['limit']:g} {facts['unit']}; highest {worst:.3g}."
             results.append(d.say(name, Ruling.COMPLIANT, zh, en, value=worst, **facts))
             continue
+        near = _near(marked, hours=2) | after_start(s.flow, hours=int(start_h))
         for a, b in runs(over, join=int(join_h)):
             part = s.compared[a:b][over[a:b]].astype(float)
             worst, n = float(part.max()), int(part.size)
             limit, times = f"{row['limit']:g} {facts['unit']}", _times(worst, row["limit"])
             zh = f"{n}个小时均值超过许可{limit}，最高{worst:.4g}（{times}倍），已扣除合法标记时段。"
             en = f"{n} hourly means over the permitted {limit}, highest {worst:.4g} ({times}×); lawfully marked hours left out."
-            strength = _strength(part / max(row["limit"], 1e-9), tolerance, near[a:b][over[a:b]])
+            beside = near[a:b][over[a:b]]
+            if beside.all():
+                zh += "均紧接启动或标记时段，未见标记。"
+                en += " All of them follow a start or stand beside a mark, unmarked themselves."
+            strength = _strength(part / max(row["limit"], 1e-9), tolerance, beside)
             span = {"start": _time(d, a), "end": _time(d, b)}
             results.append(d.say(name, Ruling.VIOLATED, zh, en, value=worst, strength=strength, **{**facts, **span}))
     return results or d.cannot(name, "许可证没有小时浓度限值", "the permit holds no hourly limit", permit_field="permit_limits.limit")
@@ -180,13 +187,41 @@ def daily_means(d: Dossier, s: Series, outlet_id: str, hours_needed: int, *, by_
 def _strength(ratio: np.ndarray, tolerance: float, near: np.ndarray | None = None) -> float:
     """Return ln(1 + hours over the limit), each weighed by how sure it is to be over given the instrument's error.
 
-    An hour next to a lawful mark weighs less: start-up reaches the monitor before or after the minute it is marked.
+    An hour next to a lawful mark, or just after a start, weighs less: start-up reaches the monitor before or after the
+    minute it is marked, and abatement needs its time at every start, marked or not. The error is one instrument's, so it
+    is shared by all hours: many hours a little over the limit are not surer than their mean is.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
-        weight = np.tanh(np.log(np.maximum(ratio, 1.0)) / (2 * tolerance))
+        excess = np.nan_to_num(np.log(np.maximum(ratio, 1.0)), nan=6.0, posinf=6.0)
+    weight = np.tanh(excess / (2 * tolerance))
     if near is not None:
-        weight = np.where(near, 0.3 * weight, weight)
-    return float(np.log1p(np.nan_to_num(weight, nan=1.0).sum()))
+        weight = np.where(near, BESIDE * weight, weight)
+    total = float(weight.sum())
+    if not total > 0:
+        return 0.0
+    shared = float(np.tanh((weight @ excess) / total / (2 * tolerance)))
+    return float(np.log1p(total) * shared)
+
+
+def after_start(flow: np.ndarray | None, *, hours: int) -> np.ndarray | np.bool_:
+    """Return the hours within ``hours`` after the flow rose from idle to running; False where there is no flow meter.
+
+    Idle: under a quarter of the outlet's own 90 % level. Hours without a flow start nothing.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> after_start(np.array([1.0, 1.0, 9.0, 9.0, 9.0, 9.0]), hours=2).tolist()
+    [False, False, True, True, False, False]
+    """
+    if flow is None or not np.isfinite(flow).any():
+        return np.False_
+    level = float(np.nanquantile(flow, 0.9))
+    idle = flow < 0.25 * level  # NaN compares false
+    out = np.zeros(len(flow), bool)
+    for back in range(1, hours + 1):
+        out[back:] |= idle[:-back]
+    return np.asarray(out & ~idle)
 
 
 def _times(value: float, limit: float) -> str:
