@@ -21,9 +21,22 @@ LONGEST_GRID = pd.Timedelta(days=3 * 366)
 
 
 def assemble(
-    findings: pd.DataFrame, found: pd.DataFrame, evidence: Sequence[xr.Dataset] | None, enterprises: pd.DataFrame | None
-) -> tuple[Evidence, Evidence]:
+    findings: pd.DataFrame,
+    found: pd.DataFrame,
+    doubted: pd.DataFrame,
+    evidence: Sequence[xr.Dataset] | None,
+    enterprises: pd.DataFrame | None,
+) -> tuple[Evidence, Evidence, Evidence]:
     """Merge the models' channels and findings.
+
+    Parameters
+    ----------
+    findings : DataFrame
+        Everything the models returned.
+    found, doubted : DataFrame
+        What they raised, and what they weighed and did not raise, with ``p`` as far as it is believed.
+    evidence : sequence of Dataset, optional
+    enterprises : DataFrame, optional
 
     Returns
     -------
@@ -32,13 +45,23 @@ def assemble(
     ready : Evidence
         What is fused: graded roles merged to their worst, context added, findings as channels, levels a finding already
         speaks for set aside, duty channels left out (they are not part of the physical state).
+    quiet : Evidence
+        The same had no model raised anything: doubts only as findings, and what a raised finding speaks for set aside.
     """
-    ids = sorted({*found["enterprise_id"], *([] if enterprises is None else enterprises["enterprise_id"])} - {""})
+    said = pd.concat([found, doubted], ignore_index=True)
+    ids = sorted({*said["enterprise_id"], *([] if enterprises is None else enterprises["enterprise_id"])} - {""})
     raw = merge(evidence or (), enterprises=ids, hours=None if evidence else span_of(found))
     physical = Evidence(raw.enterprises, raw.hours, tuple(c for c in raw.channels if not (c.role and roles()[c.role].duty)))
-    spoken = physical.with_channels(*finding_channels(found, findings, physical))
+    context = context_channels(physical, enterprises)
+    spoken = physical.with_channels(*finding_channels(said, findings, physical))
     ready = shared_word(merge_graded(mask_spoken(spoken)))
-    return raw, ready.with_channels(*context_channels(physical, enterprises))
+    unsaid = mask_spoken(physical.with_channels(*finding_channels(found, findings, physical)))
+    unsaid = Evidence(raw.enterprises, raw.hours, tuple(c for c in unsaid.channels if c.llr is None))
+    unsaid = mask_spoken(unsaid.with_channels(*finding_channels(doubted, findings, physical)))
+    quiet = shared_word(merge_graded(unsaid))
+    if not quiet.channels:  # findings alone: where no model spoke nothing is known
+        return raw, ready.with_channels(*context), Evidence(raw.enterprises, raw.hours[:0])
+    return raw, ready.with_channels(*context), quiet.with_channels(*context)
 
 
 def shared_word(e: Evidence) -> Evidence:

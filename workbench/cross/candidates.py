@@ -9,9 +9,9 @@ import pandas as pd
 
 from workbench.contracts import Kind, Queue
 from workbench.cross.conflicts import best_regimes
-from workbench.cross.episodes import LONGEST, Episode
+from workbench.cross.episodes import Episode, episodes
 from workbench.cross.explain import local_logits
-from workbench.cross.fusion import QUANTITIES, Fused, drawn, fuse, without_findings
+from workbench.cross.fusion import QUANTITIES, Fused, carried, drawn, fuse
 from workbench.cross.pooling import Pooled, pool
 from workbench.cross.scoring import running
 from workbench.cross.states import MECHANISMS
@@ -22,6 +22,11 @@ MARGIN = pd.Timedelta(days=1)
 """Silence is looked for at least this far from any breach finding of the physical kinds."""
 SILENT_FLOOR = 0.02
 LONGEST_CORE = 24 * 10
+VISIT = 24 * 21
+"""Hours of the past that one visit looks into: three weeks. A silent lead asks for one, so it is ranked by the chance that
+the visit finds something."""
+SPELL = 24 * 6
+"""Hours that a spell of trouble holds on average."""
 
 
 @dataclass(frozen=True)
@@ -85,50 +90,106 @@ def _physical(e: Episode, g: pd.DataFrame, fused: Fused, row: int, span: np.ndar
     return Candidate(e, Queue.MAIN, kind, float(local_logits(fused, row, peak, None)[0]), 0.0, row, peak, core)
 
 
-def silent(fused: Fused, found: pd.DataFrame, quota: int) -> list[Candidate]:
-    """Return the silent candidates: runs of the findings-free posterior where no breach finding of the track overlaps.
+def silent(quiet: Fused, said: pd.DataFrame, quota: int) -> list[Candidate]:
+    """Return the silent candidates: visits worth making where no model raised anything of the track.
 
     Parameters
     ----------
+    quiet : Fused
+        Fused as if no model had raised anything: channels and doubts.
+    said : DataFrame
+        Findings (``raised``) and doubts.
     quota : int
-        Reviews the queue may ask for; the best are returned, at most two per enterprise.
+        Candidates wanted; the likeliest are returned, at most two per enterprise and track.
     """
-    n, hours = fused.evidence.shape
-    if not hours or not quota or not any(c.llr is None for c in fused.evidence.channels):
+    if not quota:
         return []
-    p = without_findings(fused)
-    on = running(fused.factors, fused.reliability.regime).astype(np.float32)[fused.index]
-    loud = found[found["track"] == "physical"]
-    for enterprise, start, end in zip(loud["enterprise_id"], loud["start"], loud["end"], strict=True):
-        row = fused.evidence.row(str(enterprise))
-        if row >= 0:
-            p[row, _hours(fused, start - MARGIN, end + MARGIN)] = 0.0
-    out: list[Candidate] = []
-    quiet = p
-    for _ in range(2):
-        peaks = (quiet * on).argmax(1)  # a works at rest keeps its prior, and offends little
-        for row in range(n):
-            peak = int(peaks[row])
-            if quiet[row, peak] < SILENT_FLOOR:
-                continue
-            core = _core(quiet[row], peak, 0, hours, longest=int(LONGEST / pd.Timedelta(hours=1)))
-            quiet[row, max(0, core[0] - 48) : core[-1] + 49] = 0.0
-            stamps = fused.evidence.hours
-            episode = Episode(
-                str(fused.evidence.enterprises[row]), "physical", stamps[core[0]], stamps[core[-1]] + pd.Timedelta(hours=1), ()
-            )
-            logit = float(local_logits(fused, row, peak, [channels_alone(fused)])[0])
-            out.append(Candidate(episode, Queue.SILENT, _kind(fused, row, core, _ways(fused, row)), logit, 0.0, row, peak, core))
-    out.sort(key=lambda c: (-c.logit, c.episode.enterprise_id, c.peak))
+    out = [*_silent_spells(quiet, said[said["raised"]]), *_silent_papers(quiet, said)]
+    out.sort(key=lambda c: (-c.logit, c.episode.enterprise_id, c.episode.track, c.peak))
     return out[:quota]
 
 
-def channels_alone(fused: Fused) -> list[int]:
-    """Return the numbers of the channels that are no findings: what a silent lead rests on."""
-    return [k for k, c in enumerate(fused.evidence.channels) if c.llr is None]
+def _silent_spells(quiet: Fused, found: pd.DataFrame) -> list[Candidate]:
+    n, hours = quiet.evidence.shape
+    if not hours or not quiet.evidence.channels:
+        return []
+    p = quiet.posterior["violation"].copy()
+    on = running(quiet.factors, quiet.reliability.regime).astype(np.float32)[quiet.index]
+    loud = found[found["track"] == "physical"]
+    for enterprise, start, end in zip(loud["enterprise_id"], loud["start"], loud["end"], strict=True):
+        row = quiet.evidence.row(str(enterprise))
+        if row >= 0:
+            p[row, _hours(quiet, start - MARGIN, end + MARGIN)] = 0.0
+    out: list[Candidate] = []
+    for _ in range(2):
+        peaks = (p * on).argmax(1)  # a works at rest keeps its prior, and offends little
+        for row in range(n):
+            peak = int(peaks[row])
+            if p[row, peak] < SILENT_FLOOR:
+                continue
+            a, b = _visit(p[row], peak)
+            chance = in_visit(p[row, a:b], peak - a)
+            core = _core(p[row], peak, a, b)
+            p[row, max(0, a - 48) : b + 48] = 0.0
+            stamps = quiet.evidence.hours
+            episode = Episode(str(quiet.evidence.enterprises[row]), "physical", stamps[a], stamps[b - 1] + pd.Timedelta(hours=1), ())
+            kind = _kind(quiet, row, core, _ways(quiet, row))
+            out.append(Candidate(episode, Queue.SILENT, kind, _logit(chance), 0.0, row, peak, core))
+    return out
 
 
-def with_uncertainty(candidates: list[Candidate], fused: Fused, draws: int, seed: int) -> list[Candidate]:
+def _silent_papers(quiet: Fused, said: pd.DataFrame) -> list[Candidate]:
+    """Return doubts about documents, carbon and dust that no raised finding of the enterprise and track comes near."""
+    offsets = dict(zip(quiet.evidence.enterprises, quiet.reliability.offsets, strict=True))
+    loud = {k: (g["start"].to_numpy(), g["end"].to_numpy()) for k, g in said[said["raised"]].groupby(["enterprise_id", "track"])}
+    margin = MARGIN.to_timedelta64()
+    out = []
+    for e in episodes(said[~said["raised"] & (said["track"] != "physical")]):
+        start, end = loud.get((e.enterprise_id, e.track), (np.zeros(0, "M8[ns]"), np.zeros(0, "M8[ns]")))
+        if ((start <= e.end.to_datetime64() + margin) & (end >= e.start.to_datetime64() - margin)).any():
+            continue
+        pooled = pool(said.loc[list(e.rows)], offset=offsets.get(e.enterprise_id, 0.0))
+        kind = Kind(str(said["kind"].loc[pooled.parts[0][2]]))
+        out.append(Candidate(e, Queue.SILENT, kind, pooled.logit, pooled.sd, pooled=pooled))
+    return out
+
+
+def _visit(p: np.ndarray, peak: int) -> tuple[int, int]:
+    """Return the three weeks around the peak that hold most of the posterior, ends included in no raised span."""
+    low, high = max(0, peak - VISIT + 1), min(len(p), peak + VISIT)
+    silent_from = np.flatnonzero(p[low:peak] == 0)
+    silent_to = np.flatnonzero(p[peak:high] == 0)
+    a = low + int(silent_from[-1]) + 1 if len(silent_from) else low
+    b = peak + int(silent_to[0]) if len(silent_to) else high
+    if b - a <= VISIT:
+        return a, b
+    total = np.concatenate([[0.0], np.cumsum(p[a:b], dtype=float)])
+    starts = np.arange(max(a, peak - VISIT + 1), min(peak, b - VISIT) + 1)
+    mass = total[starts - a + VISIT] - total[starts - a]
+    first = int(starts[int(np.argmax(mass))])
+    return first, first + VISIT
+
+
+def in_visit(p: np.ndarray, peak: int) -> float:
+    """Return the chance that a visit finds a violation: at the peak's own spell, or in one of the others it looks at.
+
+    Parameters
+    ----------
+    p : float array, shape (hour,)
+        Posterior of a violation in the hours looked at.
+    peak : int
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> round(in_visit(np.full(144, 0.2), 72), 2)
+    0.2
+    """
+    others = float(p[: max(0, peak - SPELL // 2)].sum() + p[peak + SPELL // 2 :].sum()) / SPELL
+    return float(1 - (1 - p[peak]) * np.exp(-others))
+
+
+def with_uncertainty(candidates: list[Candidate], fused: Fused, quiet: Fused, draws: int, seed: int) -> list[Candidate]:
     """Return the candidates with their posterior averaged, and their log-odds spread, over parameter draws.
 
     What hangs on one parameter value is thereby worth less than what holds under all of them.
@@ -139,18 +200,12 @@ def with_uncertainty(candidates: list[Candidate], fused: Fused, draws: int, seed
     rng = np.random.default_rng(seed)
     samples = np.empty((draws + 1, len(at)))
     samples[draws] = [candidates[i].logit for i in at]
+    any_silent = any(candidates[i].queue == Queue.SILENT for i in at)
     for d in range(draws):
-        other = fuse(fused.evidence, drawn(fused.reliability, rng))
-        quiet = without_findings(other)
-        p = np.array(
-            [
-                (quiet if candidates[i].queue == Queue.SILENT else other.posterior["violation"])[candidates[i].row, candidates[i].peak]
-                for i in at
-            ],
-            dtype=float,
-        )
-        p = np.clip(p, 1e-7, 1 - 1e-7)
-        samples[d] = np.log(p / (1 - p))
+        taken = drawn(fused.reliability, rng)
+        p = fuse(fused.evidence, taken).posterior["violation"]
+        hushed = fuse(quiet.evidence, carried(taken, fused.evidence, quiet.evidence)).posterior["violation"] if any_silent else p
+        samples[d] = [_logit(_chance(candidates[i], hushed if candidates[i].queue == Queue.SILENT else p, fused)) for i in at]
     mean = (1 / (1 + np.exp(-samples))).mean(0).clip(1e-7, 1 - 1e-7)
     out = list(candidates)
     for k, i in enumerate(at):
@@ -158,6 +213,18 @@ def with_uncertainty(candidates: list[Candidate], fused: Fused, draws: int, seed
         spread = float(np.hypot(samples[:, k].std(ddof=1), 0.3))
         out[i] = replace(candidates[i], logit=logit, sd=spread, plug_in=candidates[i].logit)
     return out
+
+
+def _chance(c: Candidate, p: np.ndarray, fused: Fused) -> float:
+    if c.queue != Queue.SILENT:
+        return float(p[c.row, c.peak])
+    span = _hours(fused, c.episode.start, c.episode.end)
+    return in_visit(p[c.row, span].astype(float), c.peak - int(span[0]))
+
+
+def _logit(p: float) -> float:
+    q = min(max(p, 1e-7), 1 - 1e-7)
+    return float(np.log(q / (1 - q)))
 
 
 def _hours(fused: Fused, start: pd.Timestamp, end: pd.Timestamp) -> np.ndarray:
@@ -193,4 +260,4 @@ def _ways(fused: Fused, row: int) -> dict[str, float]:
     return {k: 1.0 + 2.0 * v / whole for k, v in total.items()}
 
 
-__all__ = ["QUANTITIES", "Candidate", "best_regimes", "from_episodes", "silent", "with_uncertainty"]
+__all__ = ["QUANTITIES", "Candidate", "best_regimes", "from_episodes", "in_visit", "silent", "with_uncertainty"]

@@ -34,19 +34,29 @@ class Episode:
     rows: tuple[int, ...]
 
 
-def breaches(findings: pd.DataFrame, *, also_doubts: bool = False) -> pd.DataFrame:
+FAINTEST = 0.03
+"""Probability under which what a model weighed is no doubt."""
+
+
+def breaches(findings: pd.DataFrame) -> pd.DataFrame:
     """Return the findings that claim a breach of a named enterprise and kind, sorted, with ``p`` in (0, 1) filled.
 
     Abstentions say nothing here: not evaluated never counts as compliant, nor as a breach.
-
-    Parameters
-    ----------
-    also_doubts : bool
-        True adds what a model weighed, gave a probability, and did not raise: evidence, but no alert.
     """
-    doubts = (findings["verdict"] == Verdict.COMPLIANT) & findings["p_breach"].notna() if also_doubts else False
+    return _named(findings, findings["verdict"] == Verdict.BREACH)
+
+
+def doubts(findings: pd.DataFrame) -> pd.DataFrame:
+    """Return what a model weighed, gave a probability, and did not raise, in the form of :func:`breaches`.
+
+    Evidence, but no alert. Some models keep it as a compliant row, some as an abstention with a probability.
+    """
+    return _named(findings, findings["verdict"].ne(Verdict.BREACH) & (findings["p_breach"].astype(float) >= FAINTEST))
+
+
+def _named(findings: pd.DataFrame, chosen: pd.Series) -> pd.DataFrame:
     keep = (
-        ((findings["verdict"] == Verdict.BREACH) | doubts)
+        chosen
         & findings["enterprise_id"].fillna("").ne("")
         & findings["kind"].fillna("").ne("")
         & (findings["start"].notna() & findings["end"].notna())

@@ -101,15 +101,12 @@ def fuse(e: Evidence, reliability: Reliability) -> Fused:
     return Fused(e, reliability, index, counter.rows, f, log_like, dict(zip(QUANTITIES, probability, strict=True)))
 
 
-def without_findings(fused: Fused) -> np.ndarray:
-    """Return the posterior of a violation from channels alone, findings left out, shape (enterprise, hour).
-
-    The ranking inside the silent pool: what would be thought had every single model stayed silent.
-    """
-    r = fused.reliability
-    log_like = regime_log_like(fused.factors, r.regime.state_given_regime, with_findings=False)
-    prior = np.array([r.regime.shifted(float(x)) for x in r.offsets])
-    return np.asarray(smooth(fused.index, log_like, prior, r.regime.hazard, masks()[:1])[0])
+def carried(reliability: Reliability, known: Evidence, other: Evidence) -> Reliability:
+    """Return the parameters of one evidence for another that shares its channels: by name, the expert's where it has more."""
+    of = {c.name: x for c, x in zip(known.channels, reliability.emissions, strict=True) if c.llr is None}
+    experts = expert(other).emissions
+    parts = [None if c.llr is not None else of.get(c.name) or x for c, x in zip(other.channels, experts, strict=True)]
+    return Reliability(parts, reliability.regime, reliability.offsets, reliability.origin)
 
 
 def drawn(r: Reliability, rng: np.random.Generator) -> Reliability:

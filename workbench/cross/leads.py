@@ -16,10 +16,10 @@ from workbench.cross.calibration import Calibration, calibrate, labelled
 from workbench.cross.candidates import Candidate, from_episodes, silent, with_uncertainty
 from workbench.cross.clamp import inspected_shift
 from workbench.cross.conflicts import detect_conflicts
-from workbench.cross.episodes import breaches, episodes
+from workbench.cross.episodes import breaches, doubts, episodes
 from workbench.cross.evidence import Evidence
 from workbench.cross.fit import Fit
-from workbench.cross.fusion import Fused
+from workbench.cross.fusion import Fused, carried, fuse
 from workbench.cross.habits import fuse_with_habits
 from workbench.cross.reliability import FindingReliability, fit_reliability
 from workbench.cross.words import attributions, lead_row
@@ -78,7 +78,7 @@ def build_leads(
     """
     asked = quota(budgets)
     p = prepare(findings, evidence, inspections, enterprises, reliability=reliability)
-    return leads_of(p.fused, p.found, inspections, enterprises, asked, seed=seed, draws=draws)
+    return leads_of(p, inspections, enterprises, asked, seed=seed, draws=draws)
 
 
 @dataclass(frozen=True)
@@ -91,15 +91,18 @@ class Prepared:
         Channels as the models gave them, aligned; ``coverage_report(raw)`` says what they cover.
     fused : Fused
         Posterior of every enterprise and hour.
-    found : DataFrame
-        Breach findings with ``p`` as far as it is believed.
+    quiet : Fused
+        The same had no model raised anything: where the silent queue comes from.
+    said : DataFrame
+        What the models raised (``raised``) and what they only weighed, with ``p`` as far as it is believed.
     trust : FindingReliability
         How far each detector is believed.
     """
 
     raw: Evidence
     fused: Fused
-    found: pd.DataFrame
+    quiet: Fused
+    said: pd.DataFrame
     trust: FindingReliability
 
 
@@ -114,11 +117,15 @@ def prepare(
     """Align, weigh and fuse; arguments as in :func:`build_leads`."""
     found = breaches(findings)
     trust = fit_reliability(found, inspections)
-    weighed = believed(breaches(findings, also_doubts=True), trust)
-    raw, ready = assemble(findings, weighed, evidence, enterprises)
+    weighed = doubts(findings)
+    weighed = believed(weighed, fit_reliability(weighed, inspections, raised=False))
+    found = believed(found, trust)
+    raw, ready, hushed = assemble(findings, found, weighed, evidence, enterprises)
     fitted = reliability.reliability(ready, enterprises) if reliability is not None else None
     fused = fuse_with_habits(ready, past_offsets(inspections, ready.enterprises), enterprises, fitted)
-    return Prepared(raw, fused, believed(found, trust), trust)
+    quiet = fuse(hushed, carried(fused.reliability, ready, hushed))
+    said = pd.concat([found.assign(raised=True), weighed.assign(raised=False)], ignore_index=True)
+    return Prepared(raw, fused, quiet, said.astype({"raised": bool}), trust)
 
 
 def believed(found: pd.DataFrame, trust: FindingReliability) -> pd.DataFrame:
@@ -127,8 +134,7 @@ def believed(found: pd.DataFrame, trust: FindingReliability) -> pd.DataFrame:
 
 
 def leads_of(
-    fused: Fused,
-    found: pd.DataFrame,
+    ready: Prepared,
     inspections: pd.DataFrame | None,
     enterprises: pd.DataFrame | None,
     asked: Mapping[str, int],
@@ -137,20 +143,26 @@ def leads_of(
     draws: int = DRAWS,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Return leads, conflicts and attributions of fused evidence (see :func:`build_leads`)."""
+    fused, quiet, said = ready.fused, ready.quiet, ready.said
+    found = said[said["raised"]]
     offset_of = dict(zip(fused.evidence.enterprises, fused.reliability.offsets, strict=True))
     candidates = from_episodes(episodes(found), found, fused, offsets=offset_of)
-    candidates += silent(fused, found, SILENT_POOL * asked["silent"])
-    candidates = with_uncertainty(candidates, fused, draws, seed)
+    candidates += silent(quiet, said, SILENT_POOL * asked["silent"])
+    candidates = with_uncertainty(candidates, fused, quiet, draws, seed)
     maps = _calibrations(candidates, inspections)
-    candidates = within_quota(_clamped(candidates, inspections), asked["silent"])
+    candidates = within_quota(_clamped(candidates, inspections), maps, asked["silent"])
     name = dict(zip(enterprises["enterprise_id"], enterprises["name"], strict=True)) if enterprises is not None else {}
     rows = []
     for c in candidates:
         ident = c.episode.enterprise_id
-        rows.append(lead_row(c, fused, found, maps[(c.queue, c.episode.track)], name.get(ident, ident)))
+        rows.append(lead_row(c, _of(c, fused, quiet), said, maps[(c.queue, c.episode.track)], name.get(ident, ident)))
     leads = ranked(pd.DataFrame(rows))
-    parts = _explained(leads, candidates, rows, maps, fused, found, asked)
+    parts = _explained(leads, candidates, rows, maps, ready, asked)
     return result_frame("leads", leads), detect_conflicts(fused), result_frame("attributions", parts)
+
+
+def _of(c: Candidate, fused: Fused, quiet: Fused) -> Fused:
+    return quiet if c.queue == Queue.SILENT else fused
 
 
 def _clamped(candidates: list[Candidate], inspections: pd.DataFrame | None) -> list[Candidate]:
@@ -181,8 +193,7 @@ def _explained(
     candidates: list[Candidate],
     rows: list[dict[str, Any]],
     maps: Mapping[tuple[Queue, str], Calibration],
-    fused: Fused,
-    found: pd.DataFrame,
+    ready: Prepared,
     asked: Mapping[str, int],
 ) -> list[dict[str, Any]]:
     """Return the attributions of the leads within reach of a review, and put their main evidence into their words."""
@@ -194,18 +205,21 @@ def _explained(
     parts: list[dict[str, Any]] = []
     for i, ident in zip(within.index, within["lead_id"], strict=True):
         c = by_id[ident]
-        mine, zh, en = attributions(c, fused, found, maps[(c.queue, c.episode.track)])
+        mine, zh, en = attributions(c, _of(c, ready.fused, ready.quiet), ready.said, maps[(c.queue, c.episode.track)])
         parts += mine
         leads.at[i, "reason_zh"] = str(leads["reason_zh"].loc[i]) + zh
         leads.at[i, "reason_en"] = str(leads["reason_en"].loc[i]) + en
     return parts
 
 
-def within_quota(candidates: list[Candidate], silent_quota: int) -> list[Candidate]:
+def within_quota(candidates: list[Candidate], maps: Mapping[tuple[Queue, str], Calibration], silent_quota: int) -> list[Candidate]:
     """Return the candidates with the silent ones cut to their quota, the likeliest first."""
-    quiet = sorted(
-        (c for c in candidates if c.queue == Queue.SILENT), key=lambda c: (-c.logit - 2 * c.inspected, c.episode.enterprise_id, c.peak)
-    )
+
+    def order(c: Candidate) -> tuple[float, str, str, int]:
+        likely = float(maps[(c.queue, c.episode.track)](c.logit)) + c.inspected
+        return -likely, c.episode.enterprise_id, c.episode.track, c.peak
+
+    quiet = sorted((c for c in candidates if c.queue == Queue.SILENT), key=order)
     return [c for c in candidates if c.queue != Queue.SILENT] + quiet[:silent_quota]
 
 

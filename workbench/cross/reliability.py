@@ -46,6 +46,8 @@ class FindingReliability:
         Posterior standard deviation of the log-odds of a detector's findings.
     n : int
         Inspected findings behind it.
+    raised : bool
+        Whether it is about findings that were raised, or about doubts.
     """
 
     base: float
@@ -54,13 +56,14 @@ class FindingReliability:
     detector: dict[tuple[str, str], float]
     sd: dict[tuple[str, str], float]
     n: int
+    raised: bool = True
 
     def believed(self, found: pd.DataFrame) -> np.ndarray:
         """Return the believed probability of every finding (columns ``model, detector, p``)."""
         x = _logit(found["p"].to_numpy(dtype=float))
         pairs = list(zip(found["model"], found["detector"], strict=True))
         offset = np.array([self.model.get(m, 0.0) + self.detector.get((m, d), 0.0) for m, d in pairs])
-        offset = offset + direct_offset(x, found["kind"])
+        offset = offset + (direct_offset(x, found["kind"]) if self.raised else 0.0)
         return np.asarray(1 / (1 + np.exp(-(self.base + self.slope * x + offset))))
 
     def table(self) -> pd.DataFrame:
@@ -105,13 +108,22 @@ def inspected_findings(found: pd.DataFrame, inspections: pd.DataFrame | None) ->
     return both.reset_index(drop=True)
 
 
-def fit_reliability(found: pd.DataFrame, inspections: pd.DataFrame | None) -> FindingReliability:
-    """Return the MAP reliability with its curvature; with no inspected finding, the expert's means."""
-    f = priors().findings
+def fit_reliability(found: pd.DataFrame, inspections: pd.DataFrame | None, *, raised: bool = True) -> FindingReliability:
+    """Return the MAP reliability with its curvature; with no inspected finding, the expert's means.
+
+    Parameters
+    ----------
+    found : DataFrame
+        From :func:`workbench.cross.episodes.breaches`, or :func:`~workbench.cross.episodes.doubts`.
+    inspections : DataFrame, optional
+    raised : bool
+        Whether the models raised them; doubts have prior means of their own.
+    """
+    f = priors().findings if raised else {**priors().findings, **priors().doubts}
     base = float(np.log(f["base"] / (1 - f["base"])))
     pairs = inspected_findings(found, inspections)
     if not len(pairs):
-        return FindingReliability(base, float(f["slope"]), {}, {}, {}, 0)
+        return FindingReliability(base, float(f["slope"]), {}, {}, {}, 0, raised)
     i = priors().inspection
     se, fp = sensitivity(pairs["kind"]), i["false_positive"]["mean"]
     models = sorted(set(pairs["model"]))
@@ -125,7 +137,7 @@ def fit_reliability(found: pd.DataFrame, inspections: pd.DataFrame | None) -> Fi
     design[:, 0], design[:, 1] = 1.0, x
     design[np.arange(len(y)), 2 + m] = 1.0
     design[np.arange(len(y)), 2 + len(models) + d] = 1.0
-    known = direct_offset(x, pairs["kind"])
+    known = direct_offset(x, pairs["kind"]) if raised else np.zeros(len(x))
 
     def loss(b: np.ndarray) -> tuple[float, np.ndarray]:
         q = 1 / (1 + np.exp(-np.clip(design @ b + known, -30, 30)))
@@ -148,6 +160,7 @@ def fit_reliability(found: pd.DataFrame, inspections: pd.DataFrame | None) -> Fi
         {pair: float(best[2 + len(models) + k]) for k, pair in enumerate(detectors)},
         {pair: float(np.sqrt(v @ covariance @ v)) for pair, v in rows.items()},
         len(pairs),
+        raised,
     )
 
 

@@ -111,6 +111,7 @@ class Priors(BaseModel):
     nuisance: dict[str, Any]
     generic: dict[str, Any]
     findings: dict[str, Any]
+    doubts: dict[str, Any]
     emissions: dict[str, Emission]
     duties: dict[str, dict[str, Any]]
 

@@ -257,7 +257,7 @@ def collect(e: Evidence) -> tuple[PatternCounter, np.ndarray]:
     n, hours = e.shape
     counter = PatternCounter(len(e.channels))
     index = np.empty((n, hours), dtype=np.int32)
-    for i in range(n):
+    for i in range(n if hours else 0):
         index[i] = counter.add(np.stack([c.values[i] for c in e.channels], axis=1))
     return counter, index
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from workbench.contracts import KIND_WORDS, Queue, stable_id
 from workbench.cross.calibration import Calibration
-from workbench.cross.candidates import Candidate, channels_alone
+from workbench.cross.candidates import Candidate
 from workbench.cross.checks import checks, innocent, next_check
 from workbench.cross.conflicts import best_regimes
 from workbench.cross.evidence import Channel
@@ -61,7 +61,7 @@ def lead_row(c: Candidate, fused: Fused, found: pd.DataFrame, calibration: Calib
         models = sorted(set(g["model"]))
         row["reason_zh"] += f"{top['reason_zh']}（共{len(g)}条发现，来自模型{'、'.join(models)}）。"
         row["reason_en"] += f" {top['reason_en']} ({len(g)} finding(s) of {', '.join(models)})."
-    else:
+    if c.queue == Queue.SILENT:
         row["reason_zh"] += "各模型均未单独报警，由多源证据合并得出。"
         row["reason_en"] += " No model raised an alert by itself; it follows from several sources together."
     if c.row >= 0:
@@ -115,10 +115,14 @@ def attributions(c: Candidate, fused: Fused, found: pd.DataFrame, calibration: C
             for m, d, r, v in c.pooled.parts
         ]
         return parts + [{**x, "base": base} for x in seen], "", ""
-    x: Explanation = explain(fused, c.row, c.peak, among=channels_alone(fused) if c.queue == Queue.SILENT else None)
+    x: Explanation = explain(fused, c.row, c.peak)
     base = float(calibration(x.base))
     rows, said = [{**s, "base": base} for s in seen], []
-    shrunk = calibration.slope * (c.logit - x.total)
+    longer = calibration.slope * (c.plug_in - x.total) if c.queue == Queue.SILENT and np.isfinite(c.plug_in) else 0.0
+    if abs(longer) > 1e-9:
+        zh, en = "核查时段内的其他小时", "the other hours that the visit looks at"
+        rows.append(_part(ident, "rest_of_the_visit", zh, en, float((c.episode.end - c.episode.start).days), longer, base, score))
+    shrunk = calibration.slope * (c.logit - x.total) - longer
     if abs(shrunk) > 1e-9:
         zh, en = "参数不确定性", "uncertainty of the parameters"
         rows.append(_part(ident, "parameter_uncertainty", zh, en, c.sd, shrunk, base, score))
