@@ -15,6 +15,7 @@ from workbench.models.hourly import Grid
 from workbench.models.permit.accounting import hourly_mass, running_masses
 from workbench.models.permit.dossier import Cap, Coefficient, Dossier, Power, Series
 from workbench.models.permit.rules import GROUPS, RULES
+from workbench.models.permit.rules.concentration import _strength, after_start
 from workbench.models.permit.settings import load_settings
 
 FOLDER = files("workbench.models.permit")
@@ -107,8 +108,8 @@ def power(spec: Any) -> tuple[Power, ...]:
     if spec == "absent":
         return ()
     out = []
-    for role in ("production", "treatment"):
-        mine = (spec or {}).get(role, {})
+    for role in ("production", "treatment", "condition"):
+        mine = (spec or {}).get(role, None if role == "condition" else {})
         if mine is None:
             continue
         running = np.ones(HOURS, np.float32)
@@ -282,3 +283,13 @@ def test_articles_follow_the_day_of_the_act() -> None:
 def test_a_rule_not_in_force_is_not_applied() -> None:
     assert not SETTINGS.in_force("marked_hours_over_cap", pd.Timestamp("2022-12-31"))
     assert SETTINGS.in_force("marked_hours_over_cap", pd.Timestamp("2023-01-01"))
+
+
+def test_hours_after_a_start_weigh_a_tenth_and_many_hours_just_over_are_no_surer_than_their_mean() -> None:
+    over = np.full(10, 1.5)
+    settled, starting = _strength(over, 0.1, np.zeros(10, bool)), _strength(over, 0.1, np.ones(10, bool))
+    assert starting < _strength(over[:2], 0.1, np.zeros(2, bool)) < settled
+    assert _strength(np.full(500, 1.04), 0.1) < settled
+    flow = np.tile(np.r_[np.full(14, 0.2), np.full(10, 5.0)], 5)
+    assert after_start(flow, hours=3).reshape(5, 24).sum(axis=1).tolist() == [3] * 5
+    assert not after_start(None, hours=3)

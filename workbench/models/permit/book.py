@@ -349,18 +349,21 @@ def _with_series(book: Book, catalog: CatalogView, points: pd.DataFrame, frames:
 
 
 def _power(book: Book, catalog: CatalogView, points: pd.DataFrame) -> dict[str, tuple[Power, ...]]:
-    if not catalog.has("obs_power"):
-        return {}
-    mine = points[(points["system"] == "power") & points["role"].isin(("production", "treatment"))].sort_values("point_id", kind="stable")
-    if not len(mine):
-        return {}
-    try:
-        hours = hour_means(catalog.cube("obs_power"), mine["point_id"].tolist(), book.grid, cover_lowest=0.0)
-    except InsufficientData:  # coarser than hourly: no running hours can be told from it
-        return {}
-    state = meter_states(hours.mean, **book.settings.preparation["meter_states"].numbers())
+    """Return the meters of production and treatment, and the treatment's own conditions (role ``condition``), by enterprise."""
+    system, role = points["system"], points["role"]
+    metered = points[(system == "power") & role.isin(("production", "treatment"))]
+    sensed = points[(system == "condition") & (role == "treatment")].assign(role="condition")
     out: dict[str, list[Power]] = {}
-    for k, (e, p, role) in enumerate(zip(mine["enterprise_id"], mine["point_id"], mine["role"], strict=True)):
-        if np.isfinite(state[k]).any():
-            out.setdefault(e, []).append(Power(p, role, state[k]))
+    for entry, chosen in (("obs_power", metered), ("obs_condition", sensed)):
+        mine = chosen.sort_values("point_id", kind="stable")
+        if not catalog.has(entry) or not len(mine):
+            continue
+        try:
+            hours = hour_means(catalog.cube(entry), mine["point_id"].tolist(), book.grid, cover_lowest=0.0)
+        except InsufficientData:  # coarser than hourly: no running hours can be told from it
+            continue
+        state = meter_states(hours.mean, **book.settings.preparation["meter_states"].numbers())
+        for k, (e, p, r) in enumerate(zip(mine["enterprise_id"], mine["point_id"], mine["role"], strict=True)):
+            if np.isfinite(state[k]).any():
+                out.setdefault(e, []).append(Power(p, r, state[k]))
     return {e: tuple(meters) for e, meters in out.items()}

@@ -45,7 +45,8 @@ class Series:
 
 @dataclass(frozen=True)
 class Power:
-    """Hourly state of one electricity meter: share of the hour it ran, NaN: nothing arrived."""
+    """Hourly state of one electricity meter, or of one sensor of the treatment (role ``condition``: pressure drop, oxygen,
+    temperature): share of the hour it ran, NaN: nothing arrived."""
 
     point_id: str
     role: str

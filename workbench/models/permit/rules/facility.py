@@ -36,6 +36,10 @@ def treatment_hours_contradict_power(d: Dossier, *, hours_more: float, days_lowe
     heard = np.isfinite(state).any(axis=0).sum(axis=1)  # hours of the day in which some meter reported
     best = np.where(np.isfinite(state), state, 0.0).max(axis=0).sum(axis=1)  # the busiest meter, in the discharger's favour
     ran = np.where(heard >= 22, best + (24 - heard), np.nan)  # unheard hours count as running
+    # a treatment whose pressure drop, oxygen or temperature shows it at work draws its power from another meter
+    sensed = [p.running[skip : skip + 24 * days].reshape(days, 24) for p in d.power if p.role == "condition"]
+    if sensed:
+        ran = np.fmax(ran, np.nansum(np.stack(sensed), axis=2).max(axis=0)) + 0.0 * ran  # a day without power stays unknown
     known = np.isfinite(recorded) & np.isfinite(ran)
     if not known.any():
         return d.cannot(name, "没有同时有台账和用电数据的日", "no day has both ledger and power", **facts)
