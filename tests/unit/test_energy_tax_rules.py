@@ -21,6 +21,7 @@ from workbench.contracts import EntryMissing, ParameterError, Ruling
 from workbench.models import load
 from workbench.models.energy_tax import rules_books, rules_carbon, rules_conflict, rules_power
 from workbench.models.energy_tax.amounts import Quarter
+from workbench.models.energy_tax.carbon_fills import Activity, replacement_period_days, usual_of_the_district
 from workbench.models.energy_tax.features import results_frame
 from workbench.models.energy_tax.judgement import parts_of
 from workbench.models.energy_tax.load_state import causal_features, fit_load_states, forward_filter, viterbi
@@ -90,8 +91,8 @@ def events_of(rows: list[list[Any]]) -> pd.DataFrame:
     return frame.assign(at=START + pd.to_timedelta(frame["day"].astype(float), unit="D"))
 
 
-def not_metered(start: pd.Timestamp, end: pd.Timestamp) -> float:
-    return float("nan")
+def not_metered(start: pd.Timestamp, end: pd.Timestamp) -> Activity:
+    return Activity()
 
 
 @pytest.mark.parametrize("case", ids("carbon_replacement_overdue"))
@@ -107,13 +108,76 @@ def test_replacement_period(case: dict[str, Any]) -> None:
         assert found[0].value == pytest.approx(case["value"])
 
 
-def test_fewer_metered_hours_make_an_overdue_fill_less_certain() -> None:
-    events = events_of([[0, "fill", 1000.0]])
+def overdue(events: pd.DataFrame, share: float = 1.0, usual: float = 0.0, source: str = "metered") -> list[Any]:
     numbers = SETTINGS.of("carbon_replacement_overdue")
-    scores = [
-        rules_carbon.carbon_replacement_overdue(adsorber(), events, SPAN, lambda a, b, h=h: h, **numbers)[0].score for h in (3, 10, 14)
-    ]
-    assert scores[0] < scores[1] < scores[2]
+    return rules_carbon.carbon_replacement_overdue(adsorber(), events, SPAN, lambda a, b: Activity(share, source), usual, **numbers)
+
+
+def test_a_works_that_stood_still_loaded_less_carbon() -> None:
+    events = events_of([[0, "fill", 1000.0], [35, "fill", 1000.0]])
+    full, half = overdue(events)[0], overdue(events, share=0.5)[0]
+    assert full.ruling is Ruling.VIOLATED
+    assert half.ruling is Ruling.COMPLIANT
+    assert half.threshold == pytest.approx(50.0)
+
+
+@pytest.mark.parametrize(
+    ("days", "raised"), [(26, False), (29, False), (40, True), (75, True)], ids=["a day", "inside the interval", "60 % over", "thrice"]
+)
+def test_an_overrun_inside_the_interval_stays_under_the_alert(days: int, raised: bool) -> None:
+    j = overdue(events_of([[0, "fill", 1000.0], [days, "fill", 1000.0]]))[0]
+    assert j.ruling is Ruling.VIOLATED
+    assert bool(1 / (1 + np.exp(-j.score)) >= SETTINGS.prep("calibration")["alert"]) is raised
+
+
+def test_less_certain_hours_make_an_overrun_less_certain() -> None:
+    events = events_of([[0, "fill", 1000.0], [45, "fill", 1000.0]])
+    scores = [overdue(events, source=s)[0].score for s in ("metered", "ledger", "none")]
+    assert scores[0] > scores[1] > scores[2]
+
+
+def test_a_fill_that_is_taken_out_is_not_in_use_any_more() -> None:
+    j = overdue(events_of([[0, "fill", 1000.0], [20, "remove", 1100.0]]))[0]
+    assert j.ruling is Ruling.COMPLIANT
+    assert j.value == pytest.approx(20.0)
+
+
+def test_carbon_bought_for_a_fill_that_nobody_recorded_is_a_missing_paper_not_an_overrun() -> None:
+    rows: list[list[Any]] = [[-5, "purchase", 1000.0], [0, "fill", 1000.0], [20, "purchase", 1000.0]]
+    rows += [[45, "purchase", 1000.0], [50, "fill", 1000.0]]
+    j = overdue(events_of(rows))[0]
+    assert j.ruling is Ruling.NOT_EVALUABLE
+    assert "missing from the papers" in j.reason_en
+    assert overdue(events_of(rows[:2] + rows[3:]))[0].ruling is Ruling.VIOLATED
+
+
+def test_a_fill_without_purchase_and_removal_is_paper_and_changes_nothing() -> None:
+    rows: list[list[Any]] = [[-5, "purchase", 1000.0], [0, "fill", 1000.0], [24, "fill", 1000.0]]
+    rows += [[46, "purchase", 1000.0], [48, "remove", 1100.0], [48.1, "fill", 1000.0]]
+    found = overdue(events_of(rows))
+    assert [j.value for j in found] == pytest.approx([48.0, 71.9])
+    assert found[0].ruling is Ruling.VIOLATED
+    assert "no carbon bought" in found[0].reason_en
+    for one in ([23.9, "remove", 1100.0], [20, "purchase", 1000.0]):  # one kind of record is enough
+        assert overdue(events_of([*rows, one]))[0].ruling is Ruling.COMPLIANT
+
+
+def test_where_everybody_overruns_only_what_goes_beyond_counts() -> None:
+    usual = usual_of_the_district(np.log(np.r_[np.full(30, 1.3), 2.6]), fills_min=20)
+    assert usual == pytest.approx(np.log(1.3))
+    assert overdue(events_of([[0, "fill", 1000.0], [32, "fill", 1000.0]]), usual=usual)[0].ruling is Ruling.COMPLIANT
+    assert usual_of_the_district(np.log(np.full(5, 1.3)), fills_min=20) == 0.0
+    assert usual_of_the_district(np.log(np.full(30, 0.8)), fills_min=20) == 0.0  # early changes grant nothing to the late
+
+
+def test_invoices_are_held_against_fills_and_their_absence_is_said() -> None:
+    events, numbers = events_of([[0, "purchase", 1000.0], [1, "fill", 1000.0]]), SETTINGS.of("carbon_mass_does_not_balance")
+    balance = rules_carbon.carbon_mass_does_not_balance
+    j = balance(adsorber(), events, SPAN, (1000.0, 3000.0), **numbers)
+    assert j.ruling is Ruling.VIOLATED
+    assert list(j.parts) == ["invoiced_over_filled"]
+    assert balance(adsorber(), events, SPAN, (5000.0, 3000.0), **numbers).ruling is Ruling.COMPLIANT
+    assert "no invoice names carbon" in balance(adsorber(), events, SPAN, None, **numbers).reason_en
 
 
 @pytest.mark.parametrize("case", ids("carbon_mass_does_not_balance"))
@@ -128,7 +192,7 @@ def test_carbon_balance(case: dict[str, Any]) -> None:
 
 @given(st.floats(100, 5000), st.floats(0.05, 0.3), st.floats(5, 200), st.floats(1e3, 1e5), st.floats(1, 24))
 def test_the_period_empties_the_bed_exactly(mass: float, share: float, removed: float, flow: float, hours: float) -> None:
-    days = rules_carbon.replacement_period_days(mass, share, removed, flow, hours)
+    days = replacement_period_days(mass, share, removed, flow, hours)
     assert days * removed * 1e-6 * flow * hours == pytest.approx(mass * share)
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
+from functools import cached_property, partial
 
 import numpy as np
 import pandas as pd
 
 from workbench.contracts import CatalogView, Kind
 from workbench.models.energy_tax.amounts import Quarter, quarterly_amounts
+from workbench.models.energy_tax.carbon_fills import Active, Activity, fills_in_use, periods_of, usual_of_the_district
 from workbench.models.energy_tax.judgement import Judgement, not_evaluable
 from workbench.models.energy_tax.rules_books import (
     DECLARED,
@@ -21,13 +24,7 @@ from workbench.models.energy_tax.rules_books import (
     tax_declared_below_measured,
     tax_reduction_not_due,
 )
-from workbench.models.energy_tax.rules_carbon import (
-    BALANCE,
-    RULE,
-    Metered,
-    carbon_mass_does_not_balance,
-    carbon_replacement_overdue,
-)
+from workbench.models.energy_tax.rules_carbon import BALANCE, RULE, carbon_mass_does_not_balance, carbon_replacement_overdue
 from workbench.models.energy_tax.settings import Settings
 from workbench.models.hourly import Grid
 
@@ -106,11 +103,59 @@ def judge_carbon(catalog: CatalogView, grid: Grid, settings: Settings, energy: E
         return [not_evaluable(r, "", span, Kind.CARBON_OVERDUE, zh, en) for r in (RULE, BALANCE)]
     table = catalog.table("carbon_events")
     events, none = dict(list(table[table["at"] < grid.end].groupby("unit_id"))), table.iloc[:0]
+    units = catalog.table("carbon_units").sort_values("unit_id")
+    energy.hours_declared = _declared_hours(catalog, set(units["enterprise_id"].astype(str)), energy.days)
+    numbers = settings.of(RULE)
+    reckoned = {k: numbers[k] for k in ("capacity_share", "removed_share", "iodine_full_mg_g")}
+    ratios: list[np.ndarray] = []
+    for _, unit in units.iterrows():
+        fills = fills_in_use(unit, events.get(unit["unit_id"], none), grid.end)
+        done = [f for f in fills if f.replaced and f.until > grid.start]
+        active = energy.activity_of(str(unit["enterprise_id"]))
+        days = np.array([(f.until - f.at) / pd.Timedelta(days=1) * active(f.at, f.until).share for f in done], dtype=float)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            ratios.append(np.log(days / periods_of(unit, done, **reckoned)))
+    usual = usual_of_the_district(np.concatenate(ratios) if ratios else np.empty(0), fills_min=numbers["fills_min"])
+    invoiced = _carbon_on_invoices(catalog, units, table, grid)
     found: list[Judgement] = []
-    for _, unit in catalog.table("carbon_units").sort_values("unit_id").iterrows():
+    for _, unit in units.iterrows():
         mine, enterprise = events.get(unit["unit_id"], none), str(unit["enterprise_id"])
-        found += carbon_replacement_overdue(unit, mine, span, energy.hours_per_day_of(enterprise), **settings.of(RULE))
-        found.append(carbon_mass_does_not_balance(unit, mine, span, **settings.of(BALANCE)))
+        found += carbon_replacement_overdue(unit, mine, span, energy.activity_of(enterprise), usual, **numbers)
+        found.append(carbon_mass_does_not_balance(unit, mine, span, invoiced.get(enterprise), **settings.of(BALANCE)))
+    return found
+
+
+def _declared_hours(catalog: CatalogView, enterprises: set[str], days: pd.DatetimeIndex) -> dict[str, np.ndarray]:
+    """Return the ledger's production hours by enterprise and day, NaN where the ledger holds nothing."""
+    if not catalog.has("ledger"):
+        return {}
+    rows = catalog.table("ledger", columns=["enterprise_id", "date", "field", "value"])
+    rows = rows[(rows["field"] == "production_hours") & rows["value"].notna() & rows["enterprise_id"].isin(enterprises)]
+    daily = rows.groupby(["enterprise_id", rows["date"].dt.normalize().rename("day")])["value"].max()
+    return {str(e): s.droplevel(0).reindex(days).to_numpy(float) for e, s in daily.groupby(level=0)}
+
+
+def _carbon_on_invoices(catalog: CatalogView, units: pd.DataFrame, events: pd.DataFrame, grid: Grid) -> dict[str, tuple[float, float]]:
+    """Return by enterprise the carbon on its purchase invoices and in its fills, kg, from its first such invoice on.
+
+    Fills in the first lead time after that invoice draw on older stock and are left out, like invoices on the last days.
+    """
+    if not catalog.has("invoices"):
+        return {}
+    rows = catalog.table("invoices")
+    kilo = rows["unit"].map({"kg": 1.0, "t": 1000.0, "千克": 1.0, "吨": 1000.0})
+    named = rows["commodity"].astype(str).str.contains("活性炭|activated carbon", case=False, regex=True)
+    rows = rows.assign(kg=rows["quantity"] * kilo)[
+        named & (rows["direction"] == "purchase") & kilo.notna() & (rows["issued_on"] < grid.end)
+    ]
+    owner = units.set_index("unit_id")["enterprise_id"]
+    fills = events[(events["event"] == "fill") & (events["at"] < grid.end)]
+    fills = fills.assign(enterprise_id=fills["unit_id"].map(owner))
+    found = {}
+    for enterprise, mine in rows.groupby("enterprise_id"):
+        done = fills[(fills["enterprise_id"] == enterprise) & (fills["at"] >= mine["issued_on"].min())]
+        if len(done) >= 2:  # one fill and one invoice may lie on either side of the review's edge
+            found[str(enterprise)] = (float(mine["kg"].sum()), float(done["mass_kg"].sum()))
     return found
 
 
@@ -121,6 +166,7 @@ class Energy:
         self.days = pd.date_range(grid.start.normalize(), grid.end, freq="D", inclusive="left")
         self.kwh: dict[str, np.ndarray] = {}
         self.hours_on: dict[str, np.ndarray] = {}
+        self.hours_declared: dict[str, np.ndarray] = {}
 
     def add(self, enterprise: str, hour_kw: np.ndarray, hour_on: np.ndarray, grid: Grid) -> None:
         """Add one enterprise: mean production power (kW) and minutes on of each hour, NaN where not known."""
@@ -132,17 +178,40 @@ class Energy:
         self.kwh[enterprise] = np.bincount(day[known], hour_kw[known], minlength=len(self.days)) * scale
         self.hours_on[enterprise] = np.bincount(day[known], hour_on[known] / 60.0, minlength=len(self.days)) * scale
 
-    def hours_per_day_of(self, enterprise: str) -> Metered:
-        """Return a function of two times: mean metered hours on per day between them, NaN under 14 known days."""
+    def activity_of(self, enterprise: str) -> Active:
+        """Return a function of two times: how much the enterprise ran between them.
 
-        def mean(start: pd.Timestamp, end: pd.Timestamp) -> float:
-            hours = self.hours_on.get(enterprise)
-            if hours is None:
-                return float("nan")
-            mine = hours[(self.days >= start.normalize()) & (self.days < end)]
-            return float(np.nanmean(mine)) if np.isfinite(mine).sum() >= 14 else float("nan")
+        Hours of its meters over their own mean; without a meter those of its ledger; without either what the metered
+        enterprises of the district did, with the spread between them. Days outside the review count as usual ones.
+        """
+        for source, table in (("metered", self.hours_on), ("ledger", self.hours_declared)):
+            if (daily := _over_mean(table.get(enterprise))) is not None:
+                return partial(self._share, daily[None, :], source)
+        return partial(self._share, self._district, "district")
 
-        return mean
+    def _share(self, daily: np.ndarray, source: str, start: pd.Timestamp, end: pd.Timestamp) -> Activity:
+        mine = daily[:, (self.days >= start.normalize()) & (self.days < end)]
+        if not len(mine) or np.isfinite(mine).sum(axis=1).max() < 3:
+            return Activity()
+        part = min(1.0, mine.shape[1] / max((end - start) / pd.Timedelta(days=1), 1.0))
+        with np.errstate(invalid="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # a works without a known day in the span
+            each = np.clip(part * np.minimum(1.0, np.nanmean(mine, axis=1)) + (1.0 - part), 0.05, 1.0)
+        each = np.log(each[np.isfinite(each)])
+        return Activity(float(np.exp(each.mean())), source, float(each.std()) if len(each) > 1 else 0.0)
+
+    @cached_property
+    def _district(self) -> np.ndarray:
+        """Each day's hours of the metered enterprises over their own mean, shape (enterprise, day); none with fewer than five."""
+        known = [d for e in sorted(self.hours_on) if (d := _over_mean(self.hours_on[e])) is not None]
+        return np.stack(known) if len(known) >= 5 else np.empty((0, len(self.days)))
+
+
+def _over_mean(hours: np.ndarray | None) -> np.ndarray | None:
+    """Return hours by day over their mean, None with fewer than four weeks of them or where nothing ever ran."""
+    if hours is None or np.isfinite(hours).sum() < 28 or not np.nanmean(hours) > 0:
+        return None
+    return np.asarray(hours / np.nanmean(hours))
 
 
 def judge_intensity(catalog: CatalogView, grid: Grid, settings: Settings, energy: Energy) -> tuple[list[Judgement], pd.DataFrame]:
