@@ -192,6 +192,18 @@ def edit(world: World, step: dict[str, Any], seed: int = 1) -> None:
             for d in range(int(step["from"]), int(step["to"])):
                 for k in rng.choice(np.arange(2, PER_DAY - 2, 3), step["count"], replace=False):
                     x[d * PER_DAY + k] *= 0.1
+        elif do == "calibrate":  # zero gas, then span gas, or the last reading held
+            top = float(world.points.loc[world.points["point_id"] == point, "range_high"].iloc[0])
+            for start in range(a + PER_DAY // 2, b, int(step["every"] * PER_DAY)):
+                half, end = start + 2, start + 4
+                world.codes[point][start:end] = 5
+                x[start:half] = x[start - 1] if step.get("hold") else 0.0
+                x[half:end] = x[start - 1] if step.get("hold") else 0.8 * top
+        elif do == "value_each":  # a monthly mean at a share of the limit, with its own fluctuation
+            limit = LIMITS[world.points.loc[world.points["point_id"] == point, "factor"].iloc[0]]
+            x[span] = np.round(x[span] / np.mean(x[span]) * step["share"] * limit, 2)
+        elif do == "flatten":  # a third of its fluctuation, so that no hour passes the limit
+            x[:] = np.round(np.mean(x) * (x / np.mean(x)) ** (1 / 3), 2)
         elif do == "gaps_over":
             level = np.quantile(x, step["quantile"])
             hits = np.flatnonzero(x[8:-8] > level) + 8

@@ -47,8 +47,8 @@ def reduce_block(
     ----------
     value : float32 array, shape (point, time)
     mark : uint8 array, shape (point, time)
-    limits : float32 array, shape (point, 3)
-        Limit, range end, negative tolerance.
+    limits : float32 array, shape (point, 4)
+        Limit, range end, negative tolerance, largest possible reading; see :func:`kernels.scan`.
     spans : arrays
         Outlet marks: first and last sample, code, row.
     grid : (offset, per_day, days)
@@ -80,6 +80,9 @@ def reduce_block(
     twin = np.full((2, n, days), np.nan, np.float32)
     hazard = np.zeros((n, levels.LEVELS, 4), np.float32)
     if copies:
+        if np.nansum(day[3]) > 0:
+            value = value.copy()
+            kernels.drop_impossible(value, limits)
         levels.tie_hazards(value, mark, hazard)
         kernels.sketch_grams(value, mark, offset, per_day, gram_length(per_day), sketch, where)
         if per_day >= 96:

@@ -19,6 +19,8 @@ from workbench.models.monitoring.vocabulary import MONITOR_SYSTEMS, NOTICES, PRO
 DAY = pd.Timedelta(days=1)
 MARK_CODES = {"stopped": 1, "maintenance": 2, "fault": 4, "calibration": 5, "startup": 8, "shutdown": 9, "other": 10}
 """Codes under which outlet marks are laid over the value marks; 8 and up have no HJ 212 letter."""
+UNKNOWN_REACH = 1000.0
+"""Largest reading of a concentration, temperature or share whose range is not on file; judged."""
 
 
 @dataclass(frozen=True)
@@ -160,13 +162,20 @@ def _cut(entry: str, cube: xr.Dataset, period: Period, first: pd.Timestamp, posi
 
 
 def limits_of(inputs: Inputs, cube: Cube) -> np.ndarray:
-    """Return limit, upper range end and negative tolerance of the cube's rows, shape (point, 3), NaN where unknown."""
+    """Return limit, upper range end, negative tolerance and reach of the cube's rows, shape (point, 4), NaN where unknown.
+
+    The reach is the largest size a reading can have: the end of the range; where no range is on file a thousand, and none for flows
+    and powers, which may well read 9999.
+    """
     roster = inputs.roster.iloc[cube.rows]
     low, high = roster["range_low"].to_numpy(dtype=float), roster["range_high"].to_numpy(dtype=float)
     high = np.where(high > np.where(np.isfinite(low), low, 0.0), high, np.nan)
     zero_drift = -np.maximum(np.where(np.isfinite(high), 0.02 * high, 1.0), 1e-6)
     signed = np.array([may_be_negative(u) for u in roster["unit"]])
-    return np.column_stack([roster["limit"].to_numpy(dtype=float), high, np.where(signed, np.nan, zero_drift)]).astype(np.float32)
+    large = roster["unit"].astype(str).str.contains("/h|/s|W|小时|瓦", regex=True).to_numpy()
+    reach = np.where(np.isfinite(high), high, np.where(large, np.inf, UNKNOWN_REACH))
+    limit = roster["limit"].to_numpy(dtype=float)
+    return np.column_stack([limit, high, np.where(signed, np.nan, zero_drift), reach]).astype(np.float32)
 
 
 def mark_spans(inputs: Inputs, cube: Cube) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

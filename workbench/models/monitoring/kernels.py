@@ -14,7 +14,7 @@ DAY_STATISTICS: dict[str, tuple[str, str]] = {
     "n_valid": ("1", "ordinary values: finite, not negative beyond the tolerance, no lawful mark"),
     "n_missing": ("1", "nothing arrived"),
     "n_marked": ("1", "values or gaps under a mark other than normal"),
-    "n_impossible": ("1", "infinite or beyond 1e9, or negative beyond the tolerance"),
+    "n_impossible": ("1", "infinite or beyond 1e9, negative beyond the tolerance, or a device's code for no value"),
     "mean": ("unit of the point", "mean of the ordinary values"),
     "sd": ("unit of the point", "standard deviation of the ordinary values"),
     "low": ("unit of the point", "smallest ordinary value"),
@@ -38,13 +38,38 @@ HOUR_STATISTICS: dict[str, tuple[str, str]] = {
     "hour_any": ("unit of the point", "hourly mean of all finite values, marked ones included"),
     "hour_mark": ("1", "mark that covers most of the hour; 255 none"),
     "hour_missing": ("1", "share of the hour in which nothing arrived"),
+    "gas_low": ("unit of the point", "smallest possible value under a calibration mark"),
+    "gas_high": ("unit of the point", "largest possible value under a calibration mark"),
 }
 """Per-point-hour statistics in the order of the kernel's second output."""
 _HIGHEST = np.float32(1e9)  # no point of the contract reads as much: some device's word for "nothing"
 N_DAY, N_HOUR, SKETCH = len(DAY_STATISTICS), len(HOUR_STATISTICS), 12
 CARRY = 6
 """State between calls, per point: run value, run length, run start, run end, last ordinary value, one spare."""
-_OTHER = 11
+_OTHER, _CALIBRATION = 11, 5
+NO_VALUE_CODES = (999.0, 9999.0, 99999.0, 999999.0, 32767.0, 32768.0, 65535.0)
+"""What devices write, with either sign, where they have no value [R]; taken so only beyond what the point can read."""
+
+
+@njit(cache=True, nogil=True)
+def _is_code(x: float) -> bool:
+    size = abs(x)
+    for code in NO_VALUE_CODES:  # noqa: SIM110 - numba compiles a plain loop
+        if size == code:
+            return True
+    return False
+
+
+@njit(cache=True, nogil=True)
+def drop_impossible(value: np.ndarray, per_point: np.ndarray) -> None:
+    """Replace impossible values by NaN in place, so that no search for copies meets them; arguments as for :func:`scan`."""
+    for i in range(value.shape[0]):
+        floor = per_point[i, 2]
+        reach = per_point[i, 3] if per_point.shape[1] > 3 else np.float32(np.inf)
+        for t in range(value.shape[1]):
+            x = value[i, t]
+            if abs(x) >= _HIGHEST or x < floor or (abs(x) > reach and _is_code(x)):
+                value[i, t] = np.nan
 
 
 @njit(cache=True, nogil=True)
@@ -89,8 +114,9 @@ def scan(
         NaN where nothing arrived.
     mark : uint8 array, shape (point, time)
         0 normal, 255 none, 6 over range; every other code makes a value not ordinary.
-    per_point : float32 array, shape (point, 3)
-        Limit (NaN: none), upper end of the range (NaN: unknown), tolerance below zero (NaN: may be negative).
+    per_point : float32 array, shape (point, 3 or 4)
+        Limit (NaN: none), upper end of the range (NaN: unknown), tolerance below zero (NaN: may be negative), largest size
+        that a reading can have, from which on a device's code for "no value" is taken as one (infinite: never).
     offset : int
         Samples of the first day that lie before the first column.
     per_day : int
@@ -110,6 +136,7 @@ def scan(
     counts = np.zeros(12, np.int64)
     for i in range(n_point):
         limit, top, tolerance = per_point[i, 0], per_point[i, 1], per_point[i, 2]
+        reach = per_point[i, 3] if per_point.shape[1] > 3 else np.float32(np.inf)
         has_limit, has_top, has_floor = not np.isnan(limit), not np.isnan(top), not np.isnan(tolerance)
         band = np.float32(0.95) * limit
         run_value, run_length = np.float32(carry[i, 0]), int(carry[i, 1])
@@ -129,6 +156,7 @@ def scan(
                 hour_stop = min(stop, ((t + offset) // per_hour + 1) * per_hour - offset)
                 sum_ok = sum_any = 0.0
                 n_ok = n_any = n_gap = n_mark = 0
+                gas_low, gas_high = np.float32(np.inf), np.float32(-np.inf)
                 span = hour_stop - t
                 while t < hour_stop:
                     x, m = value[i, t], mark[i, t]
@@ -139,11 +167,13 @@ def scan(
                         n_mark += 1
                     if np.isnan(x):
                         n_gap += 1
-                    elif abs(x) >= _HIGHEST or (has_floor and x < tolerance):
+                    elif abs(x) >= _HIGHEST or (has_floor and x < tolerance) or (abs(x) > reach and _is_code(x)):
                         n_bad += 1
                     else:
                         sum_any += x
                         n_any += 1
+                        if m == _CALIBRATION:
+                            gas_low, gas_high = min(gas_low, x), max(gas_high, x)
                         if m == 6 or (has_top and x >= top):
                             n_top += 1
                         if ordinary:
@@ -205,6 +235,8 @@ def scan(
                                 code, most = k, counts[k]
                     hour[2, i, h] = code
                     hour[3, i, h] = n_gap / span
+                    if gas_low <= gas_high:
+                        hour[4, i, h], hour[5, i, h] = gas_low, gas_high
                     if n_mark:
                         counts[:] = 0
                 n_missing += n_gap

@@ -57,8 +57,9 @@ NOTICES: dict[str, Words] = {
     "all_missing": Words(zh="全部缺失，无法判定", en="every value is missing, so the point cannot be judged"),
     "few_values": Words(zh="有效数据过少，无法判定", en="too few ordinary values to judge"),
     "impossible_values": Words(
-        zh="含无穷大、不可能的巨值或超出零点允差的负值，已剔除",
-        en="infinite or impossibly large values, or values negative beyond the zero tolerance, were set aside",
+        zh="含无穷大、不可能的巨值、设备的无效代码（9999、65535、−9999、32767等）或超出零点允差的负值，已剔除",
+        en="infinite or impossibly large values, a device's codes for no value (9999, 65535, -9999, 32767 and alike), or values negative "
+        "beyond the zero tolerance, were set aside",
     ),
     "no_limit": Words(
         zh="没有许可限值，超标与限幅不予判定", en="no permitted limit, so exceedance and clipping at the limit are not judged"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from workbench.models.monitoring.detectors.bunching import values_bunch_at_limit
+from workbench.models.monitoring.detectors.bunching import monthly_means_bunch_under_notch, values_bunch_at_limit
 from workbench.models.monitoring.detectors.copies import history_copied_exactly, history_copied_with_noise
+from workbench.models.monitoring.detectors.marks import calibration_shows_no_gas_step, mark_contradicts_operation
 from workbench.models.monitoring.detectors.noise import purge_off_schedule, values_generated
 from workbench.models.monitoring.detectors.operation import (
     data_missing_or_late,
     exceedance_after_lawful_marks,
-    mark_contradicts_operation,
     outage_when_exceedance_predicted,
     values_impossible,
     values_saturate_at_range,
@@ -31,6 +31,7 @@ DETECTORS: dict[str, Callable[..., Verdicts]] = {
         values_stay_constant,
         values_clipped_below_limit,
         values_bunch_at_limit,
+        monthly_means_bunch_under_notch,
         values_scaled_down,
         values_shifted_down,
         values_saturate_at_range,
@@ -42,6 +43,7 @@ DETECTORS: dict[str, Callable[..., Verdicts]] = {
         purge_off_schedule,
         outage_when_exceedance_predicted,
         mark_contradicts_operation,
+        calibration_shows_no_gas_step,
         exceedance_after_lawful_marks,
         drift_ends_at_calibration,
         data_missing_or_late,

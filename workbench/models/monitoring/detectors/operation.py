@@ -1,4 +1,4 @@
-"""Limits, marks and outages: exceedance, exceedance hidden by a mark or a gap, false marks, missing and impossible data."""
+"""Limits and outages: exceedance, exceedance hidden by a gap, missing and impossible data."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from scipy.special import log_ndtr
 from workbench.models.monitoring.panel import Panel
 from workbench.models.monitoring.scan import middle
 from workbench.models.monitoring.verdicts import Verdicts, no_spans, runs_of, verdicts
-from workbench.models.monitoring.vocabulary import FLOW, OXYGEN
+from workbench.models.monitoring.vocabulary import OXYGEN
 
 O2_MAX = 19.0
 """Above this oxygen the conversion to reference oxygen blows up; the plant is not burning and the hour is not judged."""
@@ -238,87 +238,6 @@ def _best_stretch(score: np.ndarray) -> tuple[int, int, float] | None:
     return best if best and best[2] > 0 else None
 
 
-def mark_contradicts_operation(panel: Panel, *, hours_min: float, power_min: float, others_min: float) -> Verdicts:
-    """Find marks that physics denies: "stopped" while power and flow run, or maintenance and fault marks over an exceedance.
-
-    Parameters
-    ----------
-    hours_min : float
-        Fewest contradicted hours.
-    power_min : float
-        Share of its usual running level that a flow or power must keep to count as running.
-    others_min : float
-        Fewest independent channels (power, flow, temperature) that must deny a stop mark.
-    """
-    n, days = panel.shape
-    code, value = panel.hour("hour_mark"), panel.hour("hour_any")
-    limit = panel.roster["limit"].to_numpy(dtype=float)[:, None]
-    concentration = reference_concentration(panel, "hour_any")
-    able = np.zeros((n, days), dtype=bool)
-    rows = []
-    for members in panel.members.values():
-        head = members[panel.pollutant[members]]
-        if not len(head) or not str(panel.roster["enterprise_id"].iloc[members[0]]):
-            continue
-        denies = _running_votes(panel, members, value, power_min)
-        if denies is None:
-            continue
-        votes, channels = denies
-        able[head] = True
-        stopped = (code[head] == 1).all(axis=0)
-        stop_denied = stopped & (votes >= min(others_min, channels)) & (channels >= others_min)
-        rows += _mark_spans(panel, head, stop_denied, stopped, hours_min, 1, channels)
-        for row in head:
-            hidden = np.isin(code[row], (2, 3, 10)) & (concentration[row] > limit[row]) & (votes >= min(others_min, channels))
-            top = panel.roster["range_high"].iloc[row]
-            hidden &= ~(value[row] >= 0.95 * top) if np.isfinite(top) else True
-            rows += _mark_spans(panel, np.array([row]), hidden, np.isin(code[row], (2, 3, 10)), hours_min, 2, channels)
-    columns = ["hours", "marked_hours", "code", "channels"]
-    spans = pd.DataFrame(rows) if rows else no_spans(columns)
-    return verdicts(panel.shape, able, np.zeros((n, days)), spans, panel.first_day)
-
-
-def _running_votes(panel: Panel, members: np.ndarray, value: np.ndarray, power_min: float) -> tuple[np.ndarray, int] | None:
-    """Return how many channels say that the plant runs, per hour, and how many there are."""
-    factors = panel.roster["factor"].to_numpy(dtype=object)
-    enterprise = str(panel.roster["enterprise_id"].iloc[members[0]])
-    made = panel.process_rows.get(enterprise, {}).get("production", np.array([], dtype=int))
-    series = [value[i] for i in members if factors[i] in FLOW]
-    if len(made):
-        total = value[made]
-        series.append(np.where(np.isfinite(total).all(axis=0), np.nan_to_num(total).sum(axis=0), np.nan))
-    series += [value[i] for i in members if factors[i] == "a01012"]
-    votes, channels = np.zeros(value.shape[1]), 0
-    free = ~panel.lawful[members].any(axis=0)
-    for k, s in enumerate(series):
-        usual = s[np.isfinite(s) & free]
-        if usual.size < 48:
-            continue
-        low, high = np.quantile(usual, 0.02), np.quantile(usual, 0.6)
-        if high <= 0 or (high - low) < 0.3 * high:
-            continue
-        channels += 1
-        level = power_min * high if k < len(series) - 1 or factors[members[0]] else high
-        votes += np.nan_to_num(s) >= level
-    return (votes, channels) if channels else None
-
-
-def _mark_spans(
-    panel: Panel, head: np.ndarray, denied: np.ndarray, marked: np.ndarray, hours_min: float, kind: int, channels: int
-) -> list[dict[str, object]]:
-    rows: list[dict[str, object]] = []
-    for _, a, b in runs_of(marked[None, :], bridge=1):
-        hours = int(denied[a:b].sum())
-        if hours < max(hours_min, 0.3 * (b - a)):
-            continue
-        # every further denied hour is not independent of the one before: logarithmic growth
-        nats = 1.5 * float(np.log1p(hours)) * min(channels, 2)
-        for row in head:
-            numbers = {"hours": float(hours), "marked_hours": float(b - a), "code": float(kind), "channels": float(channels)}
-            rows.append({"row": int(row), "start": _hours(panel, a), "end": _hours(panel, b), "nats": nats, **numbers})
-    return rows
-
-
 def data_missing_or_late(panel: Panel, *, share_min: float, days_min: float) -> Verdicts:
     """Find spans in which most of the data did not arrive and no mark says why.
 
@@ -353,7 +272,7 @@ def data_missing_or_late(panel: Panel, *, share_min: float, days_min: float) -> 
 
 
 def values_impossible(panel: Panel, *, share_min: float) -> Verdicts:
-    """Find days with infinite values, or concentrations and flows negative beyond the zero tolerance: an instrument fault.
+    """Find days with infinite values, a device's codes for no value, or concentrations and flows negative beyond the zero tolerance.
 
     Parameters
     ----------
