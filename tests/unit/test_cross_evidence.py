@@ -134,7 +134,7 @@ def test_catalogues_are_whole() -> None:
 
 def test_data_files_hold_no_unknown_key(root) -> None:
     raw = yaml.safe_load((root / "workbench/cross/roles.yml").read_text(encoding="utf-8"))
-    assert set(raw) == {"roles"}
+    assert set(raw) == {"roles", "levels"}
 
 
 def test_an_unknown_channel_is_weak_evidence() -> None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import hypothesis.extra.numpy as hnp
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
 
-from workbench.contracts import Kind, ParameterError, result_frame
+from workbench.contracts import Kind, ParameterError, channel, result_frame
 from workbench.cross import build_leads
+from workbench.cross.candidates import in_visit
 from workbench.cross.clamp import inspected_shift
 from workbench.cross.kinds import articles, kind_row
+from workbench.cross.roles import level_words, roles
 
 
 def finding(i: int, enterprise: str = "E1", day: int = 0, days: float = 2, **over: object) -> dict[str, object]:
@@ -133,3 +139,75 @@ def test_the_inspection_is_named_in_the_attributions_and_they_still_sum() -> Non
     p = leads["p_violation"].iloc[0]
     assert "inspection" in set(parts["feature"])
     assert parts["base"].iloc[0] + parts["contribution"].sum() == pytest.approx(np.log(p / (1 - p)))
+
+
+HOURS = 24 * 60
+
+
+def channel_of(strong: dict[str, tuple[int, int]], enterprises: int = 12) -> list[xr.Dataset]:
+    """Integrity of every enterprise's monitor: ordinary, and strong over the given days of some."""
+    values = np.zeros((enterprises, HOURS), dtype=np.int8)
+    for e, (first, last) in strong.items():
+        values[int(e[1:]), first * 24 : last * 24] = 2
+    ids = [f"E{i}" for i in range(enterprises)]
+    made = channel(
+        values, enterprises=ids, hours=pd.date_range("2026-01-01", periods=HOURS, freq="h"),
+        levels=["ordinary", "suspect", "strong"], source="monitor",
+        group="monitor", label_zh="监测数据可信度", label_en="integrity of the monitor data", role="monitor_integrity", support_hours=24,
+    )  # fmt: skip
+    return [xr.Dataset({"integrity": made})]
+
+
+def silent_of(findings: list[dict[str, object]], evidence: list[xr.Dataset], quota: int = 20) -> pd.DataFrame:
+    budgets = {"main": 20, "silent": quota}
+    leads, _, parts = build_leads(result_frame("findings", findings), evidence, None, None, seed=1, budgets=budgets)
+    quiet = leads[leads["queue"] == "silent"]
+    for lead in quiet.itertuples():
+        mine = parts[parts["finding_id"] == lead.lead_id]
+        assert mine["base"].iloc[0] + mine["contribution"].sum() == pytest.approx(np.log(lead.p_violation / (1 - lead.p_violation)))
+    return quiet
+
+
+def test_what_no_model_raised_comes_back_in_the_silent_queue_as_one_visit() -> None:
+    quiet = silent_of([], channel_of({"E3": (20, 26)}))
+    first = quiet.iloc[0]
+    assert first["enterprise_id"] == "E3"
+    assert first["start"] <= pd.Timestamp("2026-01-21")
+    assert first["end"] >= pd.Timestamp("2026-01-26")
+    assert (quiet["end"] - quiet["start"] <= pd.Timedelta(days=21)).all()
+    assert "未单独报警" in first["reason_zh"]
+    assert "异常" in first["reason_zh"]
+
+
+def test_a_span_that_a_model_raised_is_in_the_main_queue_only() -> None:
+    raised = finding(1, enterprise="E3", day=20, days=6)
+    quiet = silent_of([raised], channel_of({"E3": (20, 26)}))
+    mine = quiet[quiet["enterprise_id"] == "E3"]
+    assert not ((mine["start"] < raised["end"]) & (mine["end"] > raised["start"])).any()
+
+
+def test_a_doubt_moves_an_enterprise_up_the_silent_queue_and_raises_no_lead_of_its_own() -> None:
+    evidence = channel_of({})
+    doubt = finding(1, enterprise="E5", day=30, days=5, verdict="compliant", p_breach=0.3)
+    with_it, without = silent_of([doubt], evidence), silent_of([], evidence)
+    assert with_it.iloc[0]["enterprise_id"] == "E5"
+    p = {name: q.loc[q["enterprise_id"] == "E5", "p_violation"].max() for name, q in (("with", with_it), ("without", without))}
+    assert not p["without"] >= p["with"]
+
+
+def test_a_doubt_about_carbon_is_silent_unless_something_was_raised_beside_it() -> None:
+    doubt = finding(1, enterprise="E5", day=30, days=5, model="energy_tax", kind="carbon_overdue", verdict="abstain", p_breach=0.2)
+    beside = finding(2, enterprise="E5", day=32, days=5, model="energy_tax", kind="carbon_overdue", p_breach=0.6)
+    assert "carbon_overdue" in set(silent_of([doubt], channel_of({}), quota=40)["kind"])
+    assert "carbon_overdue" not in set(silent_of([doubt, beside], channel_of({}), quota=40)["kind"])
+
+
+@given(hnp.arrays(float, st.integers(1, 400), elements=st.floats(0, 1)), st.data())
+def test_a_visit_finds_at_least_what_its_peak_holds_and_never_more_than_certainty(p: np.ndarray, data: st.DataObject) -> None:
+    peak = data.draw(st.integers(0, len(p) - 1))
+    assert p[peak] - 1e-12 <= in_visit(p, peak) <= 1
+    assert in_visit(p * 0.5, peak) <= in_visit(p, peak) + 1e-12
+
+
+def test_every_level_of_the_vocabulary_reads_in_chinese() -> None:
+    assert {level for role in roles().values() for level in role.levels} <= set(level_words())

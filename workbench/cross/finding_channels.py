@@ -150,18 +150,18 @@ def owner_of(channel: str, models: list[str]) -> str:
 
 
 def mask_spoken(e: Evidence) -> Evidence:
-    """Return ``e`` with alert and suspect levels set to -1 where a finding already says the same from the same raw data.
+    """Return ``e`` with the words of a channel set to -1 where a finding already says what its model makes of the same raw data.
 
-    The finding carries its model's own calibration; counting the hourly level as well would count it twice, whichever
-    model the channel came from (``SAME_WORD``).
+    The finding carries its model's own calibration, of all that the model saw in that span; counting the hourly levels as
+    well, the calm ones too, would count it twice, whichever model the channel came from (``SAME_WORD``). Outages stay.
     """
     spoken = {kind: c.values > 0 for kind in SAME_WORD for c in e.channels if c.llr is not None and c.name == f"finding_{kind}"}
     out = []
     for c in e.channels:
-        said = [i for i, x in enumerate(c.levels) if i in c.alert or x in ("suspect", "strong")]
+        words = [i for i, x in enumerate(c.levels) if x != "outage"]
         for kind, hours in spoken.items():
-            if c.llr is None and c.role in SAME_WORD[kind] and said:
-                values = np.where(hours & np.isin(c.values, said), NOT_INSTALLED, c.values).astype(np.int8)
+            if c.llr is None and c.role in SAME_WORD[kind]:
+                values = np.where(hours & np.isin(c.values, words), NOT_INSTALLED, c.values).astype(np.int8)
                 c = replace(c, values=values)
         out.append(c)
     return Evidence(e.enterprises, e.hours, tuple(out))

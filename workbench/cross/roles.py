@@ -128,6 +128,13 @@ def roles() -> dict[str, Role]:
 
 
 @cache
+def level_words() -> dict[str, str]:
+    """Return how each level of the vocabulary reads in Chinese."""
+    raw = yaml.safe_load(files("workbench.cross").joinpath("roles.yml").read_text(encoding="utf-8"))
+    return {str(k): str(v) for k, v in raw["levels"].items()}
+
+
+@cache
 def priors() -> Priors:
     """Return the expert priors."""
     return Priors.model_validate(yaml.safe_load(files("workbench.cross").joinpath("priors.yml").read_text(encoding="utf-8")))

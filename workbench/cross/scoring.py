@@ -121,7 +121,7 @@ def _group_factor(g: Group, rows: np.ndarray, parts: Sequence[Emission | None], 
         seen = rows[:, j] >= 0
         plain[seen] += part.log_table()[rows[seen, j]]
         odd[seen, 0] += np.log(part.nuisance)[rows[seen, j]]
-    log = np.logaddexp(np.log1p(-rho) + plain, np.log(rho) + odd) * (ONE_WORD / g.support_hours)
+    log = np.logaddexp(np.log1p(-rho) + plain, np.log(rho) + odd) * (WORD / max(g.support_hours, WORD))
     empty = (rows < 0).all(1)
     log[empty] = 0.0
     return np.asarray(np.exp(log - log.max(1, keepdims=True)))

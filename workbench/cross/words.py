@@ -16,6 +16,7 @@ from workbench.cross.evidence import Channel
 from workbench.cross.explain import Explanation, explain
 from workbench.cross.fusion import Fused
 from workbench.cross.kinds import articles, kind_row
+from workbench.cross.roles import level_words
 from workbench.cross.states import regime_words, space
 
 Z90 = 1.645
@@ -140,9 +141,10 @@ def attributions(c: Candidate, fused: Fused, found: pd.DataFrame, calibration: C
         )
         said.append((v, label_zh, label_en))
     said.sort(key=lambda t: -t[0])
-    top = [t for t in said[:3] if t[0] > 0.2]
-    zh = "；".join(f"{z}（{v:+.1f}）" for v, z, _ in top)
-    en = "; ".join(f"{n} ({v:+.1f})" for v, _, n in top)
+    # worth a word before recalibration: a silent lead's log-odds are shrunk, its evidence is no less telling
+    top = [t for t in said[:3] if t[0] > 0.2 * calibration.slope]
+    zh = "；".join(f"{z}（{v:+.2f}）" for v, z, _ in top)
+    en = "; ".join(f"{n} ({v:+.2f})" for v, _, n in top)
     return rows, f"主要依据（对数几率）：{zh}。" if zh else "", f" Main evidence (log-odds): {en}." if en else ""
 
 
@@ -172,7 +174,7 @@ def _labels(channel: Channel, c: Candidate, shown: int) -> tuple[str, str]:
     if speaking:
         zh += f"（{'、'.join(m.label_zh for m in speaking[:3])}）"
         en += f" ({', '.join(m.label_en for m in speaking[:3])})"
-    return f"{zh}：{level}", f"{en}: {level}"
+    return f"{zh}：{level_words().get(level, level)}", f"{en}: {level.replace('_', ' ')}"
 
 
 def _number(x: float) -> str:
