@@ -266,7 +266,7 @@ def stops(days: list[int], *, condition: float | None = None, ledger: str | None
     treatment = np.where(on & ~stop, 40.0, 0.5) * np.exp(0.04 * rng.standard_normal(n))
     rows = [("P", "production", production), ("T", "treatment", treatment)]
     if standby:
-        rows.append(("S", "standby", np.where(stop, 41.0, 1.0)))
+        rows.append(("S", "standby", np.where(stop, 21.0, 1.0)))
     g = pd.DataFrame({"point_id": [r[0] for r in rows], "role": [r[1] for r in rows], "resolution": 0.01, "scale": 1.0})
     time = pd.date_range(START, periods=n, freq="15min")
     works = learn_works("E1", g, np.stack([r[2] for r in rows]).astype(np.float32), time.to_numpy(), 900.0, None, SETTINGS)

@@ -84,7 +84,7 @@ def _integrity(features: xr.Dataset, results: pd.DataFrame, ids: list[str], grid
     out = np.where(p >= 0, 0, -1).astype(np.int8)
     out[p == 3] = 3
     out[(p >= 0) & ((frozen >= 45) | (clash == 1))] = 1
-    for e, lo, hi, r in _spans(results, ("flow_contradicts_power",), ids, grid):
+    for e, lo, hi, r in _spans(results, ("flow_contradicts_power", "temperature_contradicts_power"), ids, grid):
         if r["breach"]:
             part = out[e, lo:hi]
             part[clash[e, lo:hi] == 1] = 2

@@ -18,7 +18,15 @@ from workbench.contracts import CatalogView, InsufficientData, Kind, Period, Rul
 from workbench.models.energy_tax.books import Energy, judge_carbon, judge_intensity, judge_tax
 from workbench.models.energy_tax.judgement import Judgement, not_evaluable
 from workbench.models.energy_tax.meters import Works, hour_of, hourly_minutes, read_works
-from workbench.models.energy_tax.rules_conflict import condition_low_while_treating, flow_contradicts_power
+from workbench.models.energy_tax.rules_conflict import (
+    Clash,
+    condition_low_while_treating,
+    flow_clash,
+    flow_contradicts_power,
+    temperature_clash,
+    temperature_contradicts_power,
+    temperature_place,
+)
 from workbench.models.energy_tax.rules_power import (
     treatment_idling_while_producing,
     treatment_off_while_producing,
@@ -29,16 +37,18 @@ from workbench.models.energy_tax.surroundings import (
     HOUR_S,
     fill_conditions,
     fill_trade,
+    is_temperature,
     read_emissions,
     read_flows,
     read_ledger_hours,
     read_marks,
+    read_temperatures,
 )
 from workbench.models.energy_tax.witnesses import Witnesses
 from workbench.models.hourly import Grid
 
 OFF, IDLE, FLOW = "treatment_off_while_producing", "treatment_idling_while_producing", "flow_contradicts_power"
-LOW = "condition_low_while_treating"
+WARM, LOW = "temperature_contradicts_power", "condition_low_while_treating"
 HOURLY: dict[str, tuple[int, str, str]] = {
     "production_level": (-1, "1", "production: -1 no meter, 0 off, 1 low, 2 full, 3 outage"),
     "treatment_level": (-1, "1", "treatment: -1 no meter, 0 off, 1 idle, 2 on, 3 outage"),
@@ -48,7 +58,7 @@ HOURLY: dict[str, tuple[int, str, str]] = {
     "excused_minutes": (0, "min", "off or idling inside marks that excuse"),
     "frozen_minutes": (0, "min", "some meter repeats one reading"),
     "meter_swap": (-1, "1", "-1 no meter, 0 none, 1 within a day of a swap"),
-    "flow_conflict": (-1, "1", "flow against power: -1 not comparable, 0 no, 1 contradiction"),
+    "flow_conflict": (-1, "1", "flow or temperature against power: -1 not comparable, 0 no, 1 contradiction"),
     "treatment_condition": (-1, "1", "-1 no sensor, 0 off, 1 poor, 2 normal, 3 outage"),
     "process_condition": (-1, "1", "-1 no sensor, 0 off, 1 low, 2 full, 3 outage"),
     "trade_activity": (-1, "1", "sale invoices of the month: -1 none ever, 0 none, 1 low, 2 normal, 3 unknown"),
@@ -104,6 +114,7 @@ def _power_side(
         en = f"{len(blind)} enterprises have no sensor of the facility's condition: treatment powered but without effect does not show"
         found.append(not_evaluable(LOW, "", span, Kind.TREATMENT_OFF, zh, en))
     flows = points[(points["system"] == "cems") & (points["factor"] == "a00000") & points["enterprise_id"].isin(row)]
+    warm = points[is_temperature(points) & points["enterprise_id"].isin(row)]
     ledger = read_ledger_hours(catalog)
     done: set[str] = set()
     for block in read_works(catalog.cube("obs_power"), meters, read_marks(catalog), grid, settings):
@@ -114,14 +125,20 @@ def _power_side(
             paired[row[works.enterprise_id]] = bool(works.pairs)
         seen = fill_conditions(catalog, sensors, ours, grid, {w.enterprise_id: w for w in block}, row, hourly)
         flow = read_flows(catalog, flows, ours, grid)
+        temperature = read_temperatures(catalog, warm, ours, grid)
         emission = read_emissions(catalog, points, [w.enterprise_id for w in block if w.episodes], grid)
         for works in block:
             e = works.enterprise_id
             nothing = np.empty((0, 0), np.float32)
-            witnesses = Witnesses(grid, seen.get(e, nothing), emission.get(e, nothing), ledger.get(e, pd.Series(dtype=float)))
+            level = hourly["production_level"][row[e]]
+            production = np.where(level == 3, State.UNKNOWN, level).astype(np.int8)
+            degrees = temperature.get(e, nothing)
+            witnesses = Witnesses(
+                grid, seen.get(e, nothing), emission.get(e, nothing), _place(production, degrees, settings),
+                flow.get(e, np.empty(0, np.float32)), ledger.get(e, pd.Series(dtype=float)),
+            )  # fmt: skip
             found += _judge_power(works, witnesses, settings)
-            if e in flow:
-                found += _judge_flow(works, grid, flow[e], settings, hourly["flow_conflict"][row[e]], hourly["production_level"][row[e]])
+            found += _judge_conflict(e, grid, production, flow.get(e), degrees, settings, hourly["flow_conflict"][row[e]])
     left = sorted(set(sensors["enterprise_id"]) - done)
     fill_conditions(catalog, sensors, left, grid, None, row, hourly)
     return found
@@ -174,19 +191,29 @@ def _judge_power(works: Works, seen: Witnesses, settings: Settings) -> list[Judg
     return found + treatment_idling_while_producing(works, seen, **settings.of(IDLE), **shared)
 
 
-def _judge_flow(
-    works: Works, grid: Grid, flow: NDArray[np.float32], settings: Settings, conflict: NDArray[np.int8], level: NDArray[np.int8]
-) -> list[Judgement]:
-    production = np.where(level == 3, State.UNKNOWN, level).astype(np.int8)
-    numbers = settings.of(FLOW)
-    found = flow_contradicts_power(works.enterprise_id, production, flow, grid.start.to_datetime64(), **numbers)
-    if found[0].ruling is not Ruling.NOT_EVALUABLE:
-        usual = float(np.median(flow[(production == State.ON) & np.isfinite(flow)]))
-        known = (production >= 0) & np.isfinite(flow)
-        clash = ((production == State.ON) & (flow < numbers["low_share"] * usual)) | (
-            (production == State.OFF) & (flow > numbers["high_share"] * usual)
-        )
-        conflict[known] = clash[known]
+def _place(production: NDArray[np.int8], degrees: NDArray[np.float32], settings: Settings) -> NDArray[np.float64]:
+    numbers = {k: settings.of(WARM)[k] for k in ("learn_hours", "separation", "settle_hours")}
+    return temperature_place(production, degrees, **numbers) if degrees.size else np.empty((0, 0))
+
+
+def _judge_conflict(
+    e: str, grid: Grid, production: NDArray[np.int8], flow: NDArray[np.float32] | None, degrees: NDArray[np.float32], settings: Settings,
+    conflict: NDArray[np.int8],
+) -> list[Judgement]:  # fmt: skip
+    """Judge flow and temperature against production power, and write the hours that contradict."""
+    found: list[Judgement] = []
+    start = grid.start.to_datetime64()
+    clashes: list[Clash | None] = []
+    if flow is not None:
+        numbers = settings.of(FLOW)
+        found += flow_contradicts_power(e, production, flow, start, **numbers)
+        clashes.append(flow_clash(production, flow, **{k: v for k, v in numbers.items() if k != "hours_min"}))
+    if degrees.size:
+        numbers = settings.of(WARM)
+        found += temperature_contradicts_power(e, production, degrees, start, **numbers)
+        clashes.append(temperature_clash(production, degrees, **{k: v for k, v in numbers.items() if k != "hours_min"}))
+    for known, blind, ghost in (c for c in clashes if c is not None):
+        conflict[known] = np.maximum(conflict[known], (blind | ghost)[known])
     return found
 
 

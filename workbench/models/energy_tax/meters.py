@@ -10,14 +10,15 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from workbench.contracts import Mark, ParameterError, interval_s
+from workbench.contracts import ParameterError, interval_s
 from workbench.contracts.units import factor_between
 from workbench.models.energy_tax.episodes import Episode, episodes_of, idle_while_on, off_while_on
 from workbench.models.energy_tax.pairing import Pair, alternating, pair_up
+from workbench.models.energy_tax.readings import dead, usable
 from workbench.models.energy_tax.settings import Settings
 from workbench.models.energy_tax.states import Drive, MeterModel, State, learn_meter, meter_states
 from workbench.models.energy_tax.swaps import Swap, find_swap, stuck, tie_rate
-from workbench.models.hourly import HIGHEST, Grid
+from workbench.models.hourly import Grid
 
 BLOCK = 48
 """Enterprises read at a time: it bounds the memory that raw power takes."""
@@ -46,6 +47,8 @@ class Works:
         Some meter repeats one reading.
     swaps : list of Swap or None
         By meter; the power before a swap is brought to the scale after it.
+    silent : bool array, shape (meter,)
+        The meter reads nothing at all: dead, or of a load that never ran.
     """
 
     enterprise_id: str
@@ -64,6 +67,7 @@ class Works:
     denied: NDArray[np.bool_]
     frozen: NDArray[np.bool_]
     swaps: list[Swap | None]
+    silent: NDArray[np.bool_]
     episodes: list[Episode] = field(default_factory=list)
 
     def rows(self, role: str) -> list[int]:
@@ -111,7 +115,7 @@ def read_works(cube: xr.Dataset, points: pd.DataFrame, marks: pd.DataFrame, grid
     points : DataFrame
         Rows of ``points`` with system power.
     marks : DataFrame
-        ``enterprise_id, start, end, kind``; may be empty.
+        ``enterprise_id, outlet_id, start, end, kind``; may be empty.
     grid : Grid
         Hours of the period.
     """
@@ -129,8 +133,9 @@ def read_works(cube: xr.Dataset, points: pd.DataFrame, marks: pd.DataFrame, grid
         order = np.argsort(rows, kind="stable")
         part = cube[["value", "mark"]].isel(point=rows[order], time=slice(lo, hi)).compute()
         value, mark = part["value"].to_numpy(), part["mark"].to_numpy()
-        bad = (mark == Mark.COMM_ERROR) | (mark == Mark.FAULT) | (mark == Mark.CALIBRATION) | ~(np.abs(value) < HIGHEST)
-        value = np.where(bad, np.float32(np.nan), np.maximum(value, np.float32(0)))
+        there = pd.concat([g for _, g in block]).iloc[order]
+        high = there["range_high"] if "range_high" in there else pd.Series(np.nan, index=there.index)
+        value = usable(value, mark, resolution=np.asarray(there["resolution"], dtype=float), range_high=np.asarray(high, dtype=float))
         back = np.empty_like(order)
         back[order] = np.arange(order.size)
         at, works = 0, []
@@ -157,11 +162,11 @@ def learn_works(
     Parameters
     ----------
     g : DataFrame
-        ``point_id, role, resolution, scale`` (factor to kW) of its meters.
+        ``point_id, role, resolution, scale`` (factor to kW) of its meters, and ``outlet_id`` where they name one.
     power : float32 array, shape (meter, time)
         kW; NaN where nothing arrived.
     marks : DataFrame or None
-        ``start, end, kind``.
+        ``start, end, kind``, and ``outlet_id``: a mark excuses the meters of its own outlet, and those that name none.
     """
     steps, per_day = settings_in_steps(settings, step_s), max(1, round(86400 / step_s))
     resolution = (g["resolution"].fillna(0.0) * g["scale"]).to_numpy(float)
@@ -190,12 +195,18 @@ def learn_works(
         power, states, production, treatment, reach=steps["reach"], tolerance=steps["tolerance"], starts_min=int(pairing["starts_min"]),
         weak=pairing["weak"],
     )  # fmt: skip
-    off, idle = _missing_treatment(power, states, meters, pairs, treatment, settings, steps)
-    excuse, deny = (_covered(time, marks, kinds) for kinds in (EXCUSES, ("stopped",)))
-    hit = off | idle
+    outlets = g["outlet_id"].astype(object).fillna("").tolist() if "outlet_id" in g else [""] * len(g)
+    excused_at, denied_at = ([_covered(time, marks, kinds, o) for o in outlets] for kinds in (EXCUSES, ("stopped",)))
+    off, idle, excuse, deny = (np.zeros(power.shape[1], bool) for _ in range(4))
+    for treatment_row, stopped, idling in _missing_treatment(power, states, meters, pairs, treatment, settings, steps):
+        free = ~excused_at[treatment_row]
+        off, idle = off | (stopped & free), idle | (idling & free)
+        excuse, deny = excuse | ((stopped | idling) & ~free), deny | ((stopped | idling) & free & denied_at[treatment_row])
+    idle &= ~off
+    silent = np.array([dead(x, float(r)) for x, r in zip(power, resolution, strict=True)], dtype=bool)
     works = Works(
-        enterprise, g["point_id"].tolist(), roles, meters, pairs, step_s, time, power, states, np.isfinite(power), off & ~excuse,
-        idle & ~excuse, hit & excuse, hit & deny & ~excuse, np.asarray(frozen.any(axis=0)), swaps,
+        enterprise, g["point_id"].tolist(), roles, meters, pairs, step_s, time, power, states, np.isfinite(power), off, idle, excuse, deny,
+        np.asarray(frozen.any(axis=0)), swaps, silent,
     )  # fmt: skip
     works.episodes = episodes_of(works.off, works.idle, join_steps=steps["join"], steps_min=steps["shortest"])
     return works
@@ -204,25 +215,28 @@ def learn_works(
 def _missing_treatment(
     power: NDArray[np.float32], states: NDArray[np.int8], meters: list[MeterModel], pairs: list[Pair], treatment: list[int],
     settings: Settings, steps: dict[str, int],
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:  # fmt: skip
-    off, idle = np.zeros(power.shape[1], bool), np.zeros(power.shape[1], bool)
+) -> Iterator[tuple[int, NDArray[np.bool_], NDArray[np.bool_]]]:  # fmt: skip
+    """Yield by pair the treatment's row and where it is off, or idles, while the production it serves runs."""
     share_max = settings.of("treatment_idling_while_producing")["share_max"]
     rows = sorted({p.production for p in pairs})
-    producing = (states[rows] == State.ON).any(axis=0) if rows else off
+    producing = (states[rows] == State.ON).any(axis=0) if rows else np.zeros(power.shape[1], bool)
     turns = alternating(states, producing, treatment, both_max=0.2, union_min=0.6)
     for pair in pairs:
         serving = states[treatment].max(axis=0) if turns else states[pair.treatment]
         if turns:  # one of two unknown and the other off: not known
             serving = np.where((states[treatment] == State.UNKNOWN).any(axis=0) & (serving < State.IDLE), State.UNKNOWN, serving)
-        off |= off_while_on(states[pair.production], serving, max(pair.lag_steps, 0) + steps["grace"])
+        off = off_while_on(states[pair.production], serving, max(pair.lag_steps, 0) + steps["grace"])
+        idle = np.zeros_like(off)
         if not turns:
             typical = meters[pair.treatment].typical
-            idle |= idle_while_on(power, states, pair, share_max=share_max, typical=typical, smooth_steps=steps["smooth"])
-    return off, idle & ~off
+            idle = idle_while_on(power, states, pair, share_max=share_max, typical=typical, smooth_steps=steps["smooth"])
+        yield pair.treatment, off, idle & ~off
 
 
-def _covered(time: NDArray[np.datetime64], marks: pd.DataFrame | None, kinds: tuple[str, ...]) -> NDArray[np.bool_]:
+def _covered(time: NDArray[np.datetime64], marks: pd.DataFrame | None, kinds: tuple[str, ...], outlet: str) -> NDArray[np.bool_]:
     spans = None if marks is None else marks[marks["kind"].isin(kinds)]
+    if spans is not None and outlet and "outlet_id" in spans:
+        spans = spans[spans["outlet_id"] == outlet]
     if spans is None or not len(spans):
         return np.zeros(len(time), bool)
     delta = np.zeros(len(time) + 1, np.int64)

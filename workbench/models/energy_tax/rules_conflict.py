@@ -1,4 +1,4 @@
-"""Rules on meters that other instruments contradict: the condition of the facility, the flow of the stack."""
+"""Rules on meters that other instruments contradict: the facility's condition, the stack's flow, stack and process temperature."""
 
 from __future__ import annotations
 
@@ -121,28 +121,117 @@ def flow_contradicts_power(
     low_share, high_share : float
         Flow under the first while on, or over the second while off, contradicts.
     """
-    rule = "flow_contradicts_power"
-    start = pd.Timestamp(grid_start)
-    span = (start, start + pd.Timedelta(hours=len(production)))
+    clash = flow_clash(production, flow, learn_hours=learn_hours, separation=separation, low_share=low_share, high_share=high_share)
+    words = ("烟气流量", "the monitored flow", "近零", "near nothing", "如常", "as usual")
+    return _clash("flow_contradicts_power", enterprise_id, clash, grid_start, hours_min, words)
+
+
+def temperature_contradicts_power(
+    enterprise_id: str, production: NDArray[np.int8], temperature: NDArray[np.float32], grid_start: np.datetime64, *, hours_min: float,
+    learn_hours: float, separation: float, settle_hours: float, low_share: float, high_share: float,
+) -> list[Judgement]:  # fmt: skip
+    """Hold the temperature of stack and process against the production meters, hour by hour.
+
+    Parameters
+    ----------
+    production : int8 array, shape (hour,)
+        -1 unknown, 0 off, 1 idle, 2 on.
+    temperature : float32 array, shape (sensor, hour)
+        °C of flue gas (a01012) and process (process_temperature); NaN where nothing arrived.
+    separation : float
+        Medians on and off must differ by this many of the larger scatter, or a sensor says nothing of production.
+    settle_hours : float
+        Hours a state must have lasted: walls warm and cool slowly.
+    low_share, high_share : float
+        Place between the two medians under the first while on, or over the second while off, contradicts. An hour counts
+        where every sensor that says something says so.
+    """
+    numbers = {"separation": separation, "settle_hours": settle_hours, "low_share": low_share, "high_share": high_share}
+    clash = temperature_clash(production, temperature, learn_hours=learn_hours, **numbers)
+    words = ("温度", "the temperature", "如停产", "as when nothing runs", "如生产", "as in production")
+    return _clash("temperature_contradicts_power", enterprise_id, clash, grid_start, hours_min, words)
+
+
+Clash = tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]
+"""Hours that can be compared; on while the other says off; off while the other says on."""
+
+
+def flow_clash(
+    production: NDArray[np.int8], flow: NDArray[np.float32], *, learn_hours: float, separation: float, low_share: float, high_share: float
+) -> Clash | None:
+    """Return the hours at which flow and power contradict, None where they have no history to be compared by."""
     on, off = (production == State.ON) & np.isfinite(flow), (production == State.OFF) & np.isfinite(flow)
     if min(on.sum(), off.sum()) < learn_hours or not np.median(flow[off]) < separation * np.median(flow[on]):
-        zh, en = "流量与生产用电没有可比的历史，不评价", "flow and production power have no history that could be compared"
-        return [not_evaluable(rule, enterprise_id, span, Kind.FABRICATION, zh, en)]
+        return None
     usual = float(np.median(flow[on]))
-    blind, ghost = on & (flow < low_share * usual), off & (flow > high_share * usual)
+    return on | off, on & (flow < low_share * usual), off & (flow > high_share * usual)
+
+
+def temperature_place(
+    production: NDArray[np.int8], temperature: NDArray[np.float32], *, learn_hours: float, separation: float, settle_hours: float
+) -> NDArray[np.float64]:
+    """Return where each usable sensor stands between its medians off (0) and on (1), shape (usable sensor, hour)."""
+    on, off = (_settled(production == s, int(settle_hours)) for s in (State.ON, State.OFF))
+    found = []
+    for x in temperature:
+        # a wire that fell off reads exactly nothing; a works in winter does not, hour after hour
+        known = np.isfinite(x) & (x != 0)
+        a, b = x[on & known], x[off & known]
+        if min(len(a), len(b)) < learn_hours:
+            continue
+        high, low = float(np.median(a)), float(np.median(b))
+        scatter = 1.4826 * max(float(np.median(np.abs(a - high))), float(np.median(np.abs(b - low))), 0.5)
+        if high - low > separation * scatter:
+            found.append(np.where(known, (x - low) / (high - low), np.nan))
+    return np.array(found) if found else np.empty((0, len(production)))
+
+
+def temperature_clash(
+    production: NDArray[np.int8], temperature: NDArray[np.float32], *, learn_hours: float, separation: float, settle_hours: float,
+    low_share: float, high_share: float,
+) -> Clash | None:  # fmt: skip
+    """Return the hours at which temperature and power contradict, None where no sensor tells on from off."""
+    place = temperature_place(production, temperature, learn_hours=learn_hours, separation=separation, settle_hours=settle_hours)
+    if not len(place):
+        return None
+    known = np.isfinite(place).any(axis=0)
+    highest, lowest = (
+        np.where(known, f(np.where(np.isfinite(place), place, e), axis=0), np.nan) for f, e in ((np.max, -9e9), (np.min, 9e9))
+    )
+    on, off = (_settled(production == s, int(settle_hours)) & known for s in (State.ON, State.OFF))
+    return on | off, on & (highest < low_share), off & (lowest > high_share)
+
+
+def _settled(state: NDArray[np.bool_], hours: int) -> NDArray[np.bool_]:
+    """Return the hours whose state has lasted for more than so many hours."""
+    count = np.convolve(state, np.ones(hours + 1), mode="full")[: len(state)]
+    return np.asarray(count > hours)
+
+
+def _clash(
+    rule: str, enterprise_id: str, clash: Clash | None, grid_start: np.datetime64, hours_min: float,
+    words: tuple[str, str, str, str, str, str],
+) -> list[Judgement]:  # fmt: skip
+    start = pd.Timestamp(grid_start)
+    name_zh, name_en, low_zh, low_en, high_zh, high_en = words
+    if clash is None:
+        zh, en = f"{name_zh}与生产用电没有可比的历史，不评价", f"{name_en} and production power have no history that could be compared"
+        return [not_evaluable(rule, enterprise_id, (start, start + pd.Timedelta(hours=1)), Kind.FABRICATION, zh, en)]
+    known, blind, ghost = clash
+    span = (start, start + pd.Timedelta(hours=len(known)))
     hours, at = float((blind | ghost).sum()), np.flatnonzero(blind | ghost)
     if hours < hours_min:
-        zh, en = f"流量与生产用电矛盾{hours:.0f}小时", f"flow and production power contradict one another for {hours:.0f} h"
+        zh, en = f"{name_zh}与生产用电矛盾{hours:.0f}小时", f"{name_en} and production power contradict one another for {hours:.0f} h"
         return [
             Judgement(rule, Ruling.COMPLIANT, enterprise_id, *span, zh, en, Kind.FABRICATION, value=hours, threshold=hours_min, unit="h")
         ]
     a, b = start + pd.Timedelta(hours=int(at[0])), start + pd.Timedelta(hours=int(at[-1]) + 1)
     days = float(len(np.unique(at // 24)))
     parts = parts_of(conflict_hours=(hours, 0.6 * np.log(hours / 48.0)), conflict_days=(days, 0.5 * np.log(days / 5.0)))
-    zh = f"生产用电在线而烟气流量近零{blind.sum()}小时，停产而流量如常{ghost.sum()}小时，涉及{days:.0f}天"
+    zh = f"生产用电在线而{name_zh}{low_zh}{blind.sum()}小时，停产而{name_zh}{high_zh}{ghost.sum()}小时，涉及{days:.0f}天"
     en = (
-        f"production power on while the monitored flow was near nothing for {blind.sum()} h; off while the flow was as usual "
-        f"for {ghost.sum()} h; on {days:.0f} days"
+        f"production power on while {name_en} was {low_en} for {blind.sum()} h; off while it was {high_en} for {ghost.sum()} h; "
+        f"on {days:.0f} days"
     )
     return [
         Judgement(

@@ -14,9 +14,10 @@ from workbench.contracts import Kind, Ruling
 from workbench.models.energy_tax.episodes import Episode
 from workbench.models.energy_tax.judgement import Judgement, Part, not_evaluable, parts_of
 from workbench.models.energy_tax.meters import Works
-from workbench.models.energy_tax.states import State
+from workbench.models.energy_tax.states import Drive, State
 from workbench.models.energy_tax.witnesses import (
     Witnesses,
+    condition_ignores_production,
     condition_ratio,
     emission_ratio,
     exact_zero,
@@ -24,6 +25,8 @@ from workbench.models.energy_tax.witnesses import (
     ledger_overstates,
     load_on_standby,
     load_on_total,
+    production_seen_by_flow,
+    production_seen_by_temperature,
 )
 
 BASE_OFF, BASE_IDLE = -2.0, -2.8
@@ -83,6 +86,9 @@ def _judge(
         zh = f"没有可用的{'生产' if lost == 'production' else '治污'}电表，无法判断治污设施{words[0]}"
         en = f"no usable {lost} meter, so whether the treatment was {words[1]} cannot be judged"
         return [not_evaluable(rule, works.enterprise_id, span, Kind.TREATMENT_OFF, zh, en)]
+    reason = _no_reference(rule, works, seen)
+    if reason is not None:
+        return [not_evaluable(rule, works.enterprise_id, span, Kind.TREATMENT_OFF, *reason)]
     hit = [e for e in works.episodes if flags[e.start : e.stop].any()]
     found = []
     for group in campaigns(hit, numbers["campaign_days"] * 86400 / works.step_s):
@@ -100,11 +106,34 @@ def _judge(
     return [Judgement(rule, Ruling.COMPLIANT, works.enterprise_id, *span, zh, en, Kind.TREATMENT_OFF)]
 
 
+def _no_reference(rule: str, works: Works, seen: Witnesses) -> tuple[str, str] | None:
+    """Return why the treatment's meters cannot be judged although they read, in both languages; None where they can."""
+    if all(works.silent[p.production] for p in works.pairs):
+        return (
+            "生产电表全期读数为零，无法判断生产时治污是否运行",
+            "the production meter reads nothing at all: when it produced is not known",
+        )
+    rows = [p.treatment for p in works.pairs]
+    if all(works.silent[k] for k in rows):
+        if "idling" in rule or not condition_ignores_production(works, seen):
+            zh = "治污电表全期读数为零：电表失效或设施从未运行，仅凭电表无法区分，须现场核实"
+            en = "the treatment's meter reads nothing at all: dead, or the facility never ran; the meter alone cannot tell, look on site"
+            return zh, en
+        return None
+    varies = any(works.meters[p.production].drive in (Drive.SWITCHED, Drive.VARIABLE) for p in works.pairs)
+    if "idling" in rule and varies and all(works.meters[k].drive is Drive.ALWAYS_ON for k in rows) and not works.idle.any():
+        zh = "治污电表始终处于同一水平，没有自身参照，无法判断是否一直低负荷空转"
+        en = "the treatment's meter stands at one level all the time: no reference of its own, so lasting idling does not show"
+        return zh, en
+    return None
+
+
 def _campaign(
     rule: str, works: Works, mine: NDArray[np.bool_], a: int, b: int, seen: Witnesses, words: tuple[str, str], base: float,
     numbers: dict[str, float],
 ) -> Judgement:  # fmt: skip
     parts = _pattern(works, mine, a, b, numbers) | _witnessed(works, mine, seen, numbers["hours_min"], idle="idling" in rule)
+    doubt = _elsewhere(parts) or _unseen(parts)
     minutes, share = float(mine.sum() * works.step_s / 60), parts["share_of_production"].value
     days, stops = len(np.unique(works.time[mine].astype("datetime64[D]"))), parts["stops"].value
     start, end = works.stamp(a), works.stamp(b)
@@ -124,11 +153,39 @@ def _campaign(
         f"{start:%Y-%m-%d} to {end:%Y-%m-%d}: treatment {words[1]} for {minutes / 60:.1f} h while producing, "
         f"in {stops:.0f} stops on {days} days, {share:.0%} of production time, longest {longest:.1f} h{seen_en}"
     )
+    if doubt is not None:
+        zh, en = f"{zh}；{doubt[0]}", f"{en}; {doubt[1]}"
     return Judgement(
-        rule, Ruling.VIOLATED, works.enterprise_id, start, end, zh, en, Kind.TREATMENT_OFF,
+        rule, Ruling.NOT_EVALUABLE if doubt is not None else Ruling.VIOLATED, works.enterprise_id, start, end, zh, en, Kind.TREATMENT_OFF,
         point_id=works.point_ids[works.pairs[0].treatment], value=minutes, threshold=numbers["minutes_min"], unit="min",
-        base=base, parts=parts, evidence=tuple(dict.fromkeys(ids)),
+        base=base, parts={} if doubt is not None else parts, evidence=tuple(dict.fromkeys(ids)),
     )  # fmt: skip
+
+
+MOVED, GONE = 0.7, 0.3
+"""Share of the treatment's usual load on other meters from which it went on, and under which it was gone (our choice)."""
+
+
+def _elsewhere(parts: dict[str, Part]) -> tuple[str, str] | None:
+    """Return, in both languages, that the load went on at another meter, unless the facility's own sensor saw it stand."""
+    if parts["condition"].value < 0.5:
+        return None
+    for name, zh, en in (
+        ("load_on_standby", "备用或另一治污电表接替了该负荷，不计为停运", "another meter took the load over, so it did not stop"),
+        ("load_on_total", "总表负荷未降，可能换线或电表失效，不计为停运", "the total meter did not fall: rewired, or the meter failed"),
+    ):
+        if parts[name].value > MOVED:
+            return zh, en
+    return None
+
+
+def _unseen(parts: dict[str, Part]) -> tuple[str, str] | None:
+    """Return, in both languages, that only a reading of nothing says so, where the meter shows a standby load at rest."""
+    condition, emission, total = (parts[n].value for n in ("condition", "emission", "load_on_total"))
+    if not parts["exact_zero"].value > 0.8 or condition < 0.5 or emission > 1.8 or total < GONE:
+        return None
+    zh = "读数为零而平时停机有待机负荷，别无旁证，可能是电表断线，不评价"
+    return zh, "it reads exactly nothing though at rest it shows a standby load, and nothing else saw it stand: perhaps a broken wire"
 
 
 def _pattern(works: Works, mine: NDArray[np.bool_], a: int, b: int, numbers: dict[str, float]) -> dict[str, Part]:
@@ -146,10 +203,16 @@ def _pattern(works: Works, mine: NDArray[np.bool_], a: int, b: int, numbers: dic
     night = _at_night(times) - _at_night(works.time[lo:hi][producing[lo:hi]])
     weekend = _on_weekend(times) - _on_weekend(works.time[lo:hi][producing[lo:hi]])
     denied = float(works.denied[mine].mean())
+    # a breakdown, or a meter that fails, lasts long too: length speaks for a habit only where the stops repeat
+    repeats = float(np.clip((stops - 1.0) / 3.0, 0.0, 1.0))
+
+    def of_habit(x: float) -> float:
+        return min(x, 0.0) + repeats * max(x, 0.0)
+
     return parts_of(
         stops=(stops, 1.3 * np.log(max(stops, 0.5) / numbers["stops_half"])),
-        hours=(total, 0.5 * np.log(total / 8.0)),
-        share_of_production=(share, 0.6 * np.log(max(share, 1e-4) / numbers["share_half"])),
+        hours=(total, of_habit(0.5 * np.log(total / 8.0))),
+        share_of_production=(share, of_habit(0.6 * np.log(max(share, 1e-4) / numbers["share_half"]))),
         served_otherwise=(served, 10 * (served - 0.93)),
         start_agreement=(agreement, 2 * (agreement - 0.6)),
         night_shift=(night, 1.2 * night),
@@ -180,6 +243,8 @@ def _witnessed(works: Works, mine: NDArray[np.bool_], seen: Witnesses, hours_min
     zero = float("nan") if idle else exact_zero(works, mine)
     ledger = ledger_overstates(works, seen, mine)
     flow = flow_while_idling(works, mine) if idle else float("nan")
+    warm = production_seen_by_temperature(works, seen, mine, hours_min=hours_min)
+    stack = production_seen_by_flow(works, seen, mine, hours_min=hours_min)
     even = 0.9 if idle else 0.6
     return parts_of(
         condition=(ratio, 8.0 * (even - ratio)),
@@ -189,7 +254,10 @@ def _witnessed(works: Works, mine: NDArray[np.bool_], seen: Witnesses, hours_min
         load_on_total=(total, 0.5 - 2.5 * max(total, 0.0)),
         load_on_standby=(standby, 0.1 - 4.0 * standby),
         exact_zero=(zero, -0.8 * zero),
-        ledger=(ledger, 1.0 * (ledger - 0.5)),
+        # a ledger that admits the stop speaks for a repair; one that does not hides it, or knows that only the meter failed
+        ledger=(ledger, 1.6 * (ledger - 0.5)),
+        process_warm=(warm, 2.0 * (warm - 0.75)),
+        stack_flow=(stack, 0.3 * float(stack > 0.5)),
     )
 
 

@@ -19,6 +19,7 @@ GROUPS: Mapping[str, str] = {
     "condition_low_while_treating": "power",
     "reagent_out_of_line_with_energy": "books",
     "flow_contradicts_power": "books",
+    "temperature_contradicts_power": "books",
     "carbon_replacement_overdue": "carbon",
     "carbon_mass_does_not_balance": "carbon",
     "tax_declared_below_measured": "books",

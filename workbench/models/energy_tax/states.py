@@ -177,8 +177,14 @@ def learn_meter(
     if not lower.any() or (levels[~lower].min() / levels[lower].max()) < gap_ratio:
         return _single_level(finite, sd[-1], levels[-1], wide_sd)
     a = int(np.flatnonzero(lower)[-1])
-    off_below, on_above = _band(share, mean, sd, a)
-    share_on = float(share[~lower].sum())
+    gap = _gap(weight, *(int(np.clip((m - low) / width, 0, BINS - 1)) for m in (mean[0], mean[top_row])))
+    if gap is not None:  # where nothing is ever read, off and running part, however the components fell
+        middle, half = low + 0.5 * (gap[0] + gap[1]) * width, min(0.25 * (gap[1] - gap[0]) * width, 0.1)
+        off_below, on_above = float(10.0 ** (middle - half)), float(10.0 ** (middle + half))
+        a = int(np.flatnonzero(mean < middle)[-1])
+    else:
+        off_below, on_above = _band(share, mean, sd, a)
+    share_on = float(share[a + 1 :].sum())
     upper = finite[finite > on_above]
     idle_below, spread = 0.0, sd[top_row]
     if top_row - 1 > a:
@@ -250,6 +256,25 @@ def _moments(centre: NDArray[np.float64], weight: NDArray[np.float64]) -> tuple[
         return float(centre[0]), 0.1
     mean = float((weight * centre).sum() / total)
     return mean, max(0.03, float(np.sqrt((weight * (centre - mean) ** 2).sum() / total)))
+
+
+def _gap(weight: NDArray[np.float64], bottom: int, top: int) -> tuple[int, int] | None:
+    """Return the longest run of bins between two levels in which next to nothing is read; None where none is 1.5 in ratio.
+
+    A drive that slows down under part load spreads its running level far down, and a mixture may put its lower end with
+    the off level; the empty stretch between standby and the slowest run is where they part. Readings of exactly nothing
+    lie in the first bin: where there is a standby level too, they are gaps of the meter and no level.
+    """
+    standby = np.flatnonzero(weight[1 : top + 1] > 3e-4 * weight.sum()) + 1
+    if bottom == 0 and len(standby) and standby[0] < top + np.log10(0.25) * BINS / DECADES:
+        bottom = int(standby[0])
+    empty = weight[bottom : top + 1] <= 3e-4 * weight.sum()
+    edges = np.flatnonzero(np.diff(np.r_[0, empty.astype(np.int8), 0]))
+    runs = [(int(b - a), int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+    if not runs:
+        return None
+    length, a, b = max(runs, key=lambda r: (r[0], -r[1]))
+    return (bottom + a, bottom + b) if length * DECADES / BINS >= np.log10(1.5) else None
 
 
 def _band(share: NDArray[np.float64], mean: NDArray[np.float64], sd: NDArray[np.float64], a: int) -> tuple[float, float]:

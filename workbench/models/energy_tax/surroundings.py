@@ -23,12 +23,12 @@ def fine_enough(catalog: CatalogView, entry: str) -> bool:
 
 
 def read_marks(catalog: CatalogView) -> pd.DataFrame:
-    """Return ``enterprise_id, start, end, kind`` of all marks; empty without them."""
+    """Return ``enterprise_id, outlet_id, start, end, kind`` of all marks; empty without them."""
     if not catalog.has("marks"):
-        return pd.DataFrame(columns=["enterprise_id", "start", "end", "kind"])
+        return pd.DataFrame(columns=["enterprise_id", "outlet_id", "start", "end", "kind"])
     outlets = catalog.table("outlets").set_index("outlet_id")["enterprise_id"]
     marks = catalog.table("marks")
-    return marks.assign(enterprise_id=marks["outlet_id"].map(outlets))[["enterprise_id", "start", "end", "kind"]]
+    return marks.assign(enterprise_id=marks["outlet_id"].map(outlets))[["enterprise_id", "outlet_id", "start", "end", "kind"]]
 
 
 def read_ledger_hours(catalog: CatalogView) -> dict[str, pd.Series]:
@@ -54,6 +54,31 @@ def read_flows(catalog: CatalogView, flows: pd.DataFrame, ours: list[str], grid:
             share = x / np.float32(np.quantile(running, 0.75))
             out[e] = np.fmax(out[e], share) if e in out else share
     return out
+
+
+def read_temperatures(catalog: CatalogView, sensors: pd.DataFrame, ours: list[str], grid: Grid) -> dict[str, NDArray[np.float32]]:
+    """Return by enterprise the hourly temperatures of its stacks and processes, °C, shape (sensor, hour).
+
+    Parameters
+    ----------
+    sensors : DataFrame
+        Rows of ``points``: a01012 of the stacks, ``process_temperature`` of production.
+    """
+    out: dict[str, list[NDArray[np.float32]]] = {}
+    for entry in ("obs_cems", "obs_condition"):
+        mine = sensors[(sensors["system"] == entry.removeprefix("obs_")) & sensors["enterprise_id"].isin(ours)].sort_values("point_id")
+        if len(mine) and fine_enough(catalog, entry):
+            means = hour_means(catalog.cube(entry), mine["point_id"].tolist(), grid).mean
+            for e, x in zip(mine["enterprise_id"].astype(str), means, strict=True):
+                out.setdefault(e, []).append(x)
+    return {e: np.stack(x) for e, x in out.items()}
+
+
+def is_temperature(points: pd.DataFrame) -> NDArray[np.bool_]:
+    """Return which points are temperatures of a stack, or of a process that produces."""
+    stack = (points["system"] == "cems") & (points["factor"] == "a01012")
+    process = (points["system"] == "condition") & (points["factor"] == "process_temperature") & (points["role"] == "production")
+    return np.asarray(stack | process)
 
 
 def read_emissions(catalog: CatalogView, points: pd.DataFrame, ours: list[str], grid: Grid) -> dict[str, NDArray[np.float32]]:

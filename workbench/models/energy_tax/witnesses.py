@@ -27,6 +27,10 @@ class Witnesses:
         Condition of the treatment facility (pressure drop, dissolved oxygen …); NaN where nothing arrived.
     emission : float32 array, shape (monitor, hour)
         Monitored concentrations of the enterprise's outlets, any unit; NaN where nothing arrived.
+    place : float array, shape (sensor, hour)
+        Temperature of stack and process between its medians without (0) and with production (1).
+    flow : float32 array, shape (hour,)
+        Largest flow of the stacks over its own running level.
     ledger_hours : Series
         Declared treatment hours by day, the largest of the facilities; empty without a ledger.
     """
@@ -34,6 +38,8 @@ class Witnesses:
     grid: Grid
     condition: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
     emission: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
+    place: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 0)))
+    flow: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
     ledger_hours: pd.Series = field(default_factory=lambda: pd.Series(dtype=float))
 
 
@@ -53,10 +59,30 @@ def emission_ratio(works: Works, seen: Witnesses, flags: NDArray[np.bool_], *, h
     return max(_ratios(works, seen, seen.emission, flags, hours_min), default=float("nan"))
 
 
+def production_seen_by_temperature(works: Works, seen: Witnesses, flags: NDArray[np.bool_], *, hours_min: float) -> float:
+    """Return where stack and process temperature stood where ``flags`` fill the hour: 0 as at rest, 1 as in production.
+
+    The highest of several sensors counts. Near 0 the production that the meter shows did not take place there.
+    """
+    hit = _full_hours(works, seen, flags)
+    places = [p[hit & np.isfinite(p)] for p in seen.place]
+    return max((float(np.median(p)) for p in places if len(p) >= hours_min), default=float("nan"))
+
+
+def production_seen_by_flow(works: Works, seen: Witnesses, flags: NDArray[np.bool_], *, hours_min: float) -> float:
+    """Return the flow of the stacks where ``flags`` fill the hour over that while producing and treating."""
+    return max(_ratios(works, seen, seen.flow[None, :], flags, hours_min), default=float("nan")) if seen.flow.size else float("nan")
+
+
+def _full_hours(works: Works, seen: Witnesses, flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    n = seen.grid.n
+    return np.asarray(np.bincount(hour_of(works, seen.grid)[flags], minlength=n)[:n] >= 0.75 * 3600 / works.step_s)
+
+
 def _ratios(works: Works, seen: Witnesses, series: NDArray[np.float32], flags: NDArray[np.bool_], hours_min: float) -> list[float]:
     hour, n = hour_of(works, seen.grid), seen.grid.n
     per_hour = 3600 / works.step_s
-    hit = np.bincount(hour[flags], minlength=n)[:n] >= 0.75 * per_hour
+    hit = _full_hours(works, seen, flags)
     treating = np.bincount(hour[works.producing & ~(works.off | works.idle | works.excused)], minlength=n)[:n] >= 0.9 * per_hour
     ratios = []
     for x in series:
@@ -90,9 +116,10 @@ def load_on_total(works: Works, flags: NDArray[np.bool_]) -> float:
 
 
 def load_on_standby(works: Works, flags: NDArray[np.bool_]) -> float:
-    """Return the rise of standby meters where ``flags`` are set, over the treatment's usual load."""
-    rows = works.rows("standby")
-    if not rows or not works.pairs:
+    """Return the rise of standby and unpaired treatment meters where ``flags`` are set, over the treatment's usual load."""
+    paired = {p.treatment for p in works.pairs}
+    rows = works.rows("standby") + [k for k in works.rows("treatment") if k not in paired]
+    if not rows or not paired:
         return float("nan")
     treatment = works.pairs[0].treatment
     standby = works.power[rows].sum(axis=0)
@@ -115,6 +142,24 @@ def flow_while_idling(works: Works, flags: NDArray[np.bool_]) -> float:
         return float("nan")
     power = works.power[treatment]
     return float(np.cbrt(np.nanmedian(power[flags]) / np.nanmedian(power[usual])))
+
+
+def condition_ignores_production(works: Works, seen: Witnesses) -> bool:
+    """Return whether some live condition sensor reads the same in production and at rest: the facility does not run with it.
+
+    For treatment meters that read nothing at all, where no time of treating could be a base. A sensor that hardly ever
+    changes is dead itself and says nothing.
+    """
+    hour, n, per_hour = hour_of(works, seen.grid), seen.grid.n, 3600 / works.step_s
+    producing = np.bincount(hour[works.producing], minlength=n)[:n] / per_hour
+    for x in seen.condition:
+        a, b = x[(producing >= 0.9) & np.isfinite(x)], x[(producing <= 0.1) & np.isfinite(x)]
+        if min(len(a), len(b)) < 48 or len(np.unique(np.r_[a, b])) < 20:
+            continue
+        scatter = max(1.4826 * float(np.median(np.abs(b - np.median(b)))), 1e-6)
+        if float(np.median(a)) - float(np.median(b)) < scatter:
+            return True
+    return False
 
 
 def exact_zero(works: Works, flags: NDArray[np.bool_]) -> float:
