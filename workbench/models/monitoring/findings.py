@@ -20,6 +20,16 @@ from workbench.models.monitoring.vocabulary import NOTICES, factor_words
 P_BREACH, Q_BREACH = 0.5, 0.1
 """A candidate is a breach from this probability on, if its false discovery rate over all points is at most Q_BREACH."""
 FAULT_SERVICED, WHOLE_DEVICE, SHARED = 1.0, 0.99, np.log(3.0)
+EXCUSED_HOURS, EXCUSED_STARTING = 6, 0.3
+"""Without the marks table: an exceedance this short, or with this share of its hours after a start, may have been lawfully marked."""
+NEEDS_MARKS = frozenset(
+    {
+        "values_stay_constant", "values_clipped_below_limit", "values_generated", "purge_off_schedule", "outage_when_exceedance_predicted",
+        "mark_contradicts_operation", "calibration_shows_no_gas_step", "exceedance_after_lawful_marks",
+    }
+)  # fmt: skip
+"""Detectors that lose lawful hours with the marks table."""
+LOWER = {"high": "medium", "medium": "low", "low": "low"}
 
 
 def make_findings(
@@ -31,7 +41,7 @@ def make_findings(
     unfit points) and ``suppressed_by``.
     """
     panel, c = analysis.panel, analysis.candidates
-    rows = [*_unfit(panel), *_scored(analysis, scorer, rules)]
+    rows = [*_unfit(panel), *_unchecked_marks(analysis), *_scored(analysis, scorer, rules)]
     if not rows:
         return _empty()
     frame = pd.DataFrame(rows)
@@ -76,7 +86,15 @@ def _scored(analysis: Analysis, scorer: Scorer, rules: Mapping[str, RuleRow]) ->
             sure = q[i] <= Q_BREACH or family.outcome == "exceedance"
             verdict = "breach" if p[i] >= P_BREACH and sure else "compliant"
         zh, en = _sentence(sentences[detector], candidate, point["factor"])
+        severity = rules[detector].severity.value
+        lost_marks = "marks" in panel.data.attrs.get("lost", []) and detector in NEEDS_MARKS
+        if lost_marks and verdict == "breach" and _a_mark_may_excuse(candidate):
+            verdict = "abstain"
         zh, en = _with_outcome(zh, en, outcome, verdict, family.outcome)
+        if lost_marks and outcome != "fault":
+            severity = LOWER[severity]
+            words = NOTICES["lost_marks_abstain" if verdict == "abstain" else "lost_marks_lower"]
+            zh, en = zh + words.zh + "。", en + " " + words.en.capitalize() + "."
         rows.append(
             {
                 "finding_id": stable_id("M", point["point_id"], candidate["family"], detector, candidate["start"], candidate["end"]),
@@ -91,7 +109,7 @@ def _scored(analysis: Analysis, scorer: Scorer, rules: Mapping[str, RuleRow]) ->
                 "outcome": outcome,
                 "verdict": verdict,
                 "p_breach": float(p[i]),
-                "severity": rules[detector].severity.value,
+                "severity": severity,
                 "reason_zh": zh,
                 "reason_en": en,
                 "evidence": [str(point["point_id"]), *_partners(panel, row)],
@@ -101,6 +119,14 @@ def _scored(analysis: Analysis, scorer: Scorer, rules: Mapping[str, RuleRow]) ->
             }
         )
     return rows
+
+
+def _a_mark_may_excuse(c: Mapping[Any, Any]) -> bool:
+    """Return whether a mark of start-up, service or standstill would usually cover what was found."""
+    if c["family"] == "exceedance":
+        hours = float(dict(c["numbers"]).get("hours", np.inf))
+        return hours <= EXCUSED_HOURS or c["starting"] >= EXCUSED_STARTING
+    return bool(c["low_level"] >= 1 or c["running"] < 0.5)
 
 
 def _outcome(c: Mapping[Any, Any], scorer: Scorer) -> str:
@@ -158,6 +184,33 @@ def _unfit(panel: Panel) -> list[dict[str, Any]]:
     rows += [_abstention(point, [str(point["input"])], span) for point in panel.data.attrs.get("set_aside", [])]
     if not rows and not panel.monitored.any():
         rows.append(_abstention({"point_id": "", "enterprise_id": "", "outlet_id": ""}, ["no_monitors"], span))
+    return rows
+
+
+def _unchecked_marks(analysis: Analysis) -> list[dict[str, Any]]:
+    """Return an abstention per outlet whose marks could not be held against physics, with what is missing."""
+    panel = analysis.panel
+    if "mark_contradicts_operation" not in analysis.verdicts:
+        return []
+    code = panel.hour("hour_mark")
+    days = panel.data["day"].to_numpy()
+    span = (pd.Timestamp(days[0]), pd.Timestamp(days[-1]) + pd.Timedelta(days=1))
+    checked = {
+        d: np.asarray((analysis.verdicts[d].ruling >= 0).any(axis=1))
+        for d in ("mark_contradicts_operation", "calibration_shows_no_gas_step")
+    }
+    rows = []
+    for members in panel.members.values():
+        head = members[panel.pollutant[members]]
+        if not len(head) or not str(panel.roster["enterprise_id"].iloc[head[0]]):
+            continue
+        codes = []
+        if (np.isin(code[head], (1, 2, 3, 8, 9, 10)).sum(axis=1) >= 2).any() and not checked["mark_contradicts_operation"][head].any():
+            codes.append("marks_unchecked")
+        if (code[head] == 5).any() and not checked["calibration_shows_no_gas_step"][head].any():
+            codes.append("gas_unchecked")
+        if codes:
+            rows.append(_abstention(panel.roster.iloc[head[0]].to_dict(), codes, span))
     return rows
 
 

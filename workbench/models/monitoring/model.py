@@ -92,7 +92,7 @@ class FittedMonitoring:
 
     def evidence(self, features: xr.Dataset) -> xr.Dataset:
         """Return the hourly channels of the monitors, see :mod:`workbench.models.monitoring.evidence`."""
-        return channels.make_evidence(self.analysis(features), self.assess(features))
+        return channels.make_evidence(self.analysis(features), self.assess(features), self.model.rules)
 
     def explain(self, features: xr.Dataset, finding_ids: Iterable[str]) -> pd.DataFrame:
         """Return the terms of each finding's score in named units; base and contributions sum to the score.

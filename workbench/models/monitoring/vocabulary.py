@@ -61,6 +61,24 @@ NOTICES: dict[str, Words] = {
         en="infinite or impossibly large values, a device's codes for no value (9999, 65535, -9999, 32767 and alike), or values negative "
         "beyond the zero tolerance, were set aside",
     ),
+    "marks_unchecked": Words(
+        zh="流量、生产用电、烟温、氧含量中能区分运行与停运的不足两项，标记未能与工况核对",
+        en="fewer than two of flow, production power, stack temperature and oxygen tell running from standing here, so the marks were "
+        "not held against operation",
+    ),
+    "gas_unchecked": Words(
+        zh="校准标记时段内没有数值，或本点位及同类点位的校准从未出现零气、标气阶跃，校准标记未能核对",
+        en="no value arrives under the calibration marks, or calibrations here and at the peers never step to zero or span gas, so the "
+        "calibration marks were not checked",
+    ),
+    "lost_marks_lower": Words(
+        zh="目录中没有标记表，停运、启停和维护时段只能凭数据自带标记扣除，严重程度下调一级",
+        en="the catalog holds no marks, so lawful hours are known from the values' own marks only and the severity is lowered by a step",
+    ),
+    "lost_marks_abstain": Words(
+        zh="目录中没有标记表，该时段可能已合法标记为停运、启停或维护，不予判定",
+        en="the catalog holds no marks, and a mark of standstill, start-up or service may cover this span, so it is not judged",
+    ),
     "no_limit": Words(
         zh="没有许可限值，超标与限幅不予判定", en="no permitted limit, so exceedance and clipping at the limit are not judged"
     ),

@@ -186,7 +186,9 @@ def gas_spans(panel: Panel) -> GasSpans:
         over = bool(np.isfinite(limit[row]) and np.nanmedian(low[row, a:b]) > limit[row])
         rows.append((row, a, b, lo, hi, least, most, bool(zero or span), least > 0.02 * end, over))
     columns = ["row", "first", "last", "low", "high", "before_low", "before_high", "stepped", "decidable", "over"]
-    table = pd.DataFrame(rows, columns=columns)
+    table = pd.DataFrame(rows, columns=columns).astype(
+        {"row": int, "first": int, "last": int, "stepped": bool, "decidable": bool, "over": bool}
+    )
     told = table[table["decidable"]]
     # leave the span itself out of the habit it is held against
     step = told["stepped"].astype(float)
