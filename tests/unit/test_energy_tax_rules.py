@@ -23,6 +23,7 @@ from workbench.models.energy_tax import rules_books, rules_carbon, rules_conflic
 from workbench.models.energy_tax.amounts import Quarter
 from workbench.models.energy_tax.carbon_fills import Activity, replacement_period_days, usual_of_the_district
 from workbench.models.energy_tax.features import results_frame
+from workbench.models.energy_tax.generated import generated_amount, tax_on_generated
 from workbench.models.energy_tax.judgement import parts_of
 from workbench.models.energy_tax.load_state import causal_features, fit_load_states, forward_filter, viterbi
 from workbench.models.energy_tax.meters import learn_works
@@ -217,7 +218,7 @@ def quarter(missing: float = 0.0, whole: bool = True, peak: float | None = None)
 def test_declared_against_measured(case: dict[str, Any]) -> None:
     declared = {} if case["declared"] is None else {"a21026": (float(case["declared"]), 0.0)}
     q = quarter(case.get("missing", 0.0), case.get("whole", True))
-    j = rules_books.tax_declared_below_measured([q], declared, {"a21026": 50.0}, False, **SETTINGS.of("tax_declared_below_measured"))
+    j = rules_books.tax_declared_below_measured([q], declared, {"a21026": 50.0}, served(), **SETTINGS.of("tax_declared_below_measured"))
     assert j.ruling.value == case["ruling"]
     if "value" in case:
         assert j.value == pytest.approx(case["value"], abs=0.01)
@@ -245,11 +246,65 @@ def test_tax_of_a_quarter_is_equivalents_times_rate_times_what_is_due() -> None:
     assert voided == pytest.approx(4.8 / 0.95 * (744 + 0.5 * (2160 - 744)))
 
 
-def test_treatment_off_in_the_quarter_points_at_the_generated_amount() -> None:
-    numbers = SETTINGS.of("tax_declared_below_measured")
-    j = rules_books.tax_declared_below_measured([quarter()], {"a21026": (900.0, 0.0)}, {}, True, **numbers)
-    assert "条例第七条" in j.reason_zh
-    assert "generated amount" in j.reason_en
+def served(untreated: int = 0, found_off: bool = False) -> rules_books.Served:
+    hour = np.arange(2160)
+    off = (hour >= 100) & (hour < 100 + untreated)
+    return rules_books.Served(off, (hour % 24 >= 6) & ~off, found_off)
+
+
+# 2160 h at 1 kg/h; 1620 of them treated. Untreated hours read 100 instead of 20 mg/m³ and emit 5 kg/h.
+GENERATED = [
+    {"why": "nobody measures before the treatment and it never stood: not evaluable", "untreated": 0, "kg": None},
+    {"why": "five untreated hours are too few", "untreated": 5, "kg": None},
+    # treated 1602 (6 am to midnight, less 18 untreated ones in the day), others 534 + 24 untreated at 5 kg/h
+    {"why": "24 untreated hours at five times: 1602 × 5 + 534 + 24 × 5", "untreated": 24, "kg": 1602 * 5 + 534 + 24 * 5.0},
+    {"why": "48 untreated hours: 1584 × 5 + 528 + 48 × 5", "untreated": 48, "kg": 1584 * 5 + 528 + 48 * 5.0},
+    {"why": "the concentration did not rise: this treatment does not take it out", "untreated": 24, "rise": 1.0, "kg": None},
+    {"why": "a monitor before the treatment: 2160 h × 8 kg/h, whatever else", "untreated": 24, "inlet": 8.0, "kg": 17280.0},
+    {
+        "why": "a monitor before it that is mostly down falls back on the hours",
+        "untreated": 24,
+        "inlet": np.nan,
+        "kg": 1602 * 5 + 534 + 120.0,
+    },
+]
+
+
+@pytest.mark.parametrize("case", GENERATED, ids=lambda c: c["why"][:60])
+def test_generated_amount(case: dict[str, Any]) -> None:
+    off, rise = served(case["untreated"]), case.get("rise", 5.0)
+    q = quarter()
+    c, kg = q.hourly.copy(), q.kg_hourly.copy()
+    c[off.untreated] *= rise
+    kg[off.untreated] *= rise
+    inlet = np.full(2160, case["inlet"], np.float32) if "inlet" in case else None
+    q = replace(q, hourly=c, kg_hourly=kg, inlet_kg_hourly=inlet)
+    made = generated_amount(q, off.untreated, off.treated, hours_min=6, inlet_log_sd=0.15, ratio_log_sd=0.25)
+    if case["kg"] is None:
+        assert np.isnan(made.kg)
+        assert made.basis_zh
+        return
+    assert made.kg == pytest.approx(case["kg"], rel=1e-5)
+    assert made.interval[0] < made.kg < made.interval[1]
+    # no reduction is granted on it: kg / 0.95 × 4.8
+    assert tax_on_generated([made], [q], rate_cny=4.8) == pytest.approx(case["kg"] / 0.95 * 4.8, rel=1e-5)
+
+
+def test_treatment_off_in_the_quarter_makes_the_generated_amount_the_base_and_says_what_is_missing() -> None:
+    numbers, q = SETTINGS.of("tax_declared_below_measured"), quarter()
+    judge = rules_books.tax_declared_below_measured
+    j = judge([q], {"a21026": (900.0, 0.0)}, {}, served(found_off=True), **numbers)
+    assert "第七条第四项" in j.reason_zh
+    assert "not evaluable, no monitor before the treatment" in j.reason_en
+    off = served(24, found_off=True)
+    c = np.where(off.untreated, 100.0, q.hourly)
+    kg = np.where(off.untreated, 5.0, q.kg_hourly)
+    j = judge([replace(q, hourly=c, kg_hourly=kg)], {"a21026": (2160.0, 0.0)}, {}, off, **numbers)
+    assert j.ruling is Ruling.COMPLIANT  # declared what was measured, and yet the base is another
+    assert "a21026 8,664 kg [" in j.reason_en
+    assert f"{8664 / 0.95 * 4.8:,.0f} CNY due" in j.reason_en
+    assert "第七条第五项" in judge([q], {"a21026": (900.0, 0.0)}, {}, served(), **numbers).reason_zh
+    assert "第七条" not in judge([q], {"a21026": (2160.0, 0.0)}, {}, served(), **numbers).reason_zh
 
 
 # ---- power -----------------------------------------------------------------------------------------------------------

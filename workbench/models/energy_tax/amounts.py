@@ -42,6 +42,8 @@ class Quarter:
         Month of each hour.
     kg_hourly : float32 array
         Emitted kg by hour; NaN where not measured.
+    inlet_kg_hourly : float32 array or None
+        kg by hour before the treatment, where a monitor with role ``inlet`` measures it; None without one.
     """
 
     enterprise_id: str
@@ -57,6 +59,7 @@ class Quarter:
     hourly: np.ndarray
     month: np.ndarray
     kg_hourly: np.ndarray
+    inlet_kg_hourly: np.ndarray | None = None
 
     def months(self) -> list[int]:
         """Return the months in order."""
@@ -90,6 +93,9 @@ def quarterly_amounts(catalog: CatalogView, grid: Grid) -> tuple[list[Quarter], 
         mine = points[(points["system"] == entry.removeprefix("obs_")) & (points["outlet_id"] != "")]
         flows, oxygen = (mine[mine["factor"] == f].drop_duplicates("outlet_id").set_index("outlet_id") for f in (flow_code, OXYGEN))
         pollutants = mine[~mine["factor"].isin(NOT_AMOUNTS)].sort_values(["outlet_id", "factor"])
+        before = pollutants["role"] == "inlet" if "role" in pollutants else pd.Series(False, index=pollutants.index)
+        inlets = pollutants[before].drop_duplicates(["outlet_id", "factor"]).set_index(["outlet_id", "factor"])
+        pollutants = pollutants[~before]
         usable = pollutants[pollutants["outlet_id"].isin(flows.index)]
         lost += [f"{p}: no flow meter at its outlet" for p in pollutants.loc[~pollutants["outlet_id"].isin(flows.index), "point_id"]]
         cube = catalog.cube(entry)
@@ -102,6 +108,8 @@ def quarterly_amounts(catalog: CatalogView, grid: Grid) -> tuple[list[Quarter], 
             c = hour_means(cube, block["point_id"].tolist(), grid)
             q = hour_means(cube, flows.loc[ids, "point_id"].tolist(), grid)
             o2 = hour_means(cube, [str(oxygen["point_id"].get(o, "")) for o in ids], grid)
+            raw = [str(inlets["point_id"].get((o, f), "")) for o, f in zip(block["outlet_id"], block["factor"], strict=True)]
+            c_in = hour_means(cube, raw, grid).mean if any(raw) else None
             row = {o: k for k, o in enumerate(ids)}
             for k, point in enumerate(block.itertuples()):
                 scale = _scale(str(point.unit), CONCENTRATION_UNIT[entry])
@@ -117,7 +125,11 @@ def quarterly_amounts(catalog: CatalogView, grid: Grid) -> tuple[list[Quarter], 
                     continue
                 kg = mean.astype(float) * q.mean[j].astype(float) * flow_scale * KG[entry]
                 kg[q.mean[j] == 0] = 0.0
-                found += _quarters(point, compared, kg, grid, entry)
+                made = None
+                if c_in is not None and raw[k]:
+                    unit = _scale(str(inlets["unit"].get((point.outlet_id, point.factor), "")), CONCENTRATION_UNIT[entry])
+                    made = c_in[k].astype(float) * unit * q.mean[j].astype(float) * flow_scale * KG[entry]
+                found += _quarters(point, compared, kg, made, grid, entry)
     return found, lost
 
 
@@ -128,7 +140,7 @@ def _scale(unit: str, target: str) -> float:
         return float("nan")
 
 
-def _quarters(point: object, compared: np.ndarray, kg: np.ndarray, grid: Grid, entry: str) -> list[Quarter]:
+def _quarters(point: object, compared: np.ndarray, kg: np.ndarray, made: np.ndarray | None, grid: Grid, entry: str) -> list[Quarter]:
     names, months = grid.hours.to_period("Q"), grid.hours.month.to_numpy()
     found = []
     for name in names.unique():
@@ -151,6 +163,7 @@ def _quarters(point: object, compared: np.ndarray, kg: np.ndarray, grid: Grid, e
                 hourly=compared[at],
                 month=months[at],
                 kg_hourly=kg[at].astype(np.float32),
+                inlet_kg_hourly=None if made is None else made[at].astype(np.float32),
             )
         )
     return found

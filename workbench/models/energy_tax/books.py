@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cached_property, partial
 
 import numpy as np
@@ -18,6 +18,7 @@ from workbench.models.energy_tax.rules_books import (
     OUTPUT,
     REAGENT,
     REDUCED,
+    Served,
     output_out_of_line_with_energy,
     pooled_intensity,
     reagent_out_of_line_with_energy,
@@ -32,8 +33,19 @@ LAWFUL = ("startup", "shutdown", "calibration", "maintenance", "fault")
 Span = tuple[pd.Timestamp, pd.Timestamp]
 
 
-def judge_tax(catalog: CatalogView, grid: Grid, settings: Settings, treatment_off: Iterable[Judgement]) -> list[Judgement]:
-    """Run both tax rules on every outlet and quarter that was declared or measured."""
+def judge_tax(
+    catalog: CatalogView, grid: Grid, settings: Settings, treatment_off: Iterable[Judgement],
+    hours_of: Callable[[str], tuple[np.ndarray, np.ndarray]],
+) -> list[Judgement]:  # fmt: skip
+    """Run both tax rules on every outlet and quarter that was declared or measured.
+
+    Parameters
+    ----------
+    treatment_off : iterable of Judgement
+        Findings that the treatment was off or idling.
+    hours_of : callable
+        Hours of the grid in which an enterprise produced without, and with its treatment.
+    """
     span = (grid.start, grid.end)
     if not catalog.has("tax_declarations"):
         zh, en = (
@@ -66,8 +78,9 @@ def judge_tax(catalog: CatalogView, grid: Grid, settings: Settings, treatment_of
         said = declared.get((outlet, name), {})
         falsified = any(e == mine[0].enterprise_id and a < mine[0].end and b > mine[0].start for e, a, b in spans)
         own = {f: v for (o, f), v in limits.items() if o == outlet}
-        found.append(tax_declared_below_measured(mine, said, own, falsified, **settings.of(DECLARED)))
         lo = int((mine[0].start - grid.start) / pd.Timedelta(hours=1))
+        untreated, treated = (x[lo : lo + len(mine[0].hourly)] for x in hours_of(mine[0].enterprise_id))
+        found.append(tax_declared_below_measured(mine, said, own, Served(untreated, treated, falsified), **settings.of(DECLARED)))
         for q in mine:
             if q.factor in said:
                 lawful = marked.get(outlet, nothing)[lo : lo + len(q.hourly)]

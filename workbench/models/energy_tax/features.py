@@ -82,11 +82,18 @@ def build_features(catalog: CatalogView, period: Period, settings: Settings) -> 
     paired, energy = np.zeros(len(ids), bool), Energy(grid)
     found = _power_side(catalog, grid, settings, row, hourly, paired, energy)
     fill_trade(catalog, grid, row, hourly["trade_activity"])
-    off = [j for j in found if j.rule == OFF and j.ruling is Ruling.VIOLATED]
-    found += judge_tax(catalog, grid, settings, off)
+    off = [j for j in found if j.rule in (OFF, IDLE) and j.ruling is Ruling.VIOLATED]
+    found += judge_tax(catalog, grid, settings, off, lambda e: _served(hourly, row[e]))
     found += judge_carbon(catalog, grid, settings, energy)
     intensity, _ = judge_intensity(catalog, grid, settings, energy)
     return to_dataset(found + intensity, ids, grid, hourly, paired)
+
+
+def _served(hourly: dict[str, NDArray[np.int8]], e: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return the hours in which one enterprise produced without, and with its treatment."""
+    without = hourly["off_minutes"][e].astype(int) + hourly["idle_minutes"][e] + hourly["excused_minutes"][e]
+    with_it = (hourly["production_level"][e] >= State.IDLE) & (hourly["production_level"][e] <= State.ON)
+    return without >= 45, with_it & (hourly["treatment_level"][e] == State.ON) & (without == 0)
 
 
 def _power_side(

@@ -6,17 +6,39 @@ Sharing by the tax bureau covers the environmental tax only; invoices may be abs
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from workbench.contracts import Kind, Ruling
 from workbench.models.energy_tax.amounts import Quarter
+from workbench.models.energy_tax.generated import generated_amount, words_of
 from workbench.models.energy_tax.judgement import Judgement, not_evaluable, parts_of
 from workbench.models.energy_tax.tax import MonthlyAmount, month_of_outlet, pollution_equivalents, reduction_due
 
 DECLARED, REDUCED = "tax_declared_below_measured", "tax_reduction_not_due"
 OUTPUT, REAGENT = "output_out_of_line_with_energy", "reagent_out_of_line_with_energy"
+BASE_OUTPUT, BASE_REAGENT = -3.0, -1.7
+"""Log-odds of a month far under the expectation (stated priors): output falls for many honest reasons (another product,
+repairs, stock), reagent per energy for few."""
+
+
+@dataclass(frozen=True)
+class Served:
+    """How one enterprise's production was treated in the hours of a quarter.
+
+    Parameters
+    ----------
+    untreated, treated : bool arrays, shape (hour of the quarter,)
+        Produced without, and with its treatment; both False where that is not known.
+    found_off : bool
+        Whether a finding says that the treatment was off in the quarter.
+    """
+
+    untreated: np.ndarray
+    treated: np.ndarray
+    found_off: bool = False
 
 
 def tax_due(quarters: list[Quarter], limits: Mapping[str, float], *, rate_cny: float) -> float:
@@ -66,8 +88,9 @@ def over_basis(q: Quarter, at: np.ndarray) -> np.ndarray:
 
 
 def tax_declared_below_measured(
-    quarters: list[Quarter], declared: Mapping[str, tuple[float, float]], limits: Mapping[str, float], falsified: bool, *, z_limit: float,
+    quarters: list[Quarter], declared: Mapping[str, tuple[float, float]], limits: Mapping[str, float], served: Served, *, z_limit: float,
     measured_log_sd: float, declared_log_sd: float, gap_log_sd: float, cover_min: float, rate_air: float, rate_water: float,
+    untreated_hours: float, ratio_log_sd: float,
 ) -> Judgement:  # fmt: skip
     """Hold the declaration of one outlet and quarter against the measured amounts, with log-normal errors.
 
@@ -77,8 +100,11 @@ def tax_declared_below_measured(
         Measured amounts of the outlet's factors in the quarter.
     declared : mapping
         ``{factor: (kg of the whole quarter, claimed reduction)}``.
-    falsified : bool
-        Treatment was found off in the quarter: Regulation Art. 7 may make the generated amount the base; said, not computed.
+    served : Served
+        Hours of the quarter with and without treatment. Where the treatment was off, or the declaration is too low, Regulation
+        Art. 7 may make the generated amount the base: it is computed and said beside the tax on what was measured.
+    untreated_hours, ratio_log_sd : float
+        See :func:`~workbench.models.energy_tax.generated.generated_amount`.
     rate_air, rate_water : float
         CNY per equivalent, for the gap in money.
 
@@ -117,10 +143,11 @@ def tax_declared_below_measured(
             hours_covered=(q.cover, 4 * (q.cover - 0.9)),
             tax_gap=(due - paid, 0.15 * np.log10(max(due - paid, 1.0) / 1000.0)),
         )
-    art_zh = "；该季度另有治污停运，按条例第七条可以产生量为依据（产生量未知）" if violated and falsified else ""
-    art_en = (
-        "; treatment was off in the quarter, so the generated amount may be the base (Regulation Art. 7; it is not known)" if art_zh else ""
-    )
+    art_zh, art_en = "", ""
+    if violated or served.found_off:
+        numbers = {"hours_min": untreated_hours, "inlet_log_sd": measured_log_sd, "ratio_log_sd": ratio_log_sd}
+        made = [generated_amount(u, served.untreated, served.treated, **numbers) for u in usable]
+        art_zh, art_en = words_of(made, usable, treatment_off=served.found_off, rate_cny=rate)
     zh = f"{where} {worst} 环保税申报量/监测核算量：{text}；按{rate:g}元/当量核算应纳{due:,.0f}元，申报{paid:,.0f}元{art_zh}"
     en = (
         f"{where} {worst}: declared over measured amount {text}; at {rate:g} CNY per equivalent {due:,.0f} CNY due, "
@@ -206,7 +233,7 @@ def output_out_of_line_with_energy(
         Output per energy far under the expectation: output left out of the books, or energy used for something else.
     """
     words = ("产量", "output", "产量未入账或电用于他处", "output left out of the books, or energy used elsewhere", "output_per_energy")
-    return _intensity(OUTPUT, Kind.FALSE_REPORT, monthly, scatter, z_limit, months_min, invoice_log_sd, words)
+    return _intensity(OUTPUT, Kind.FALSE_REPORT, monthly, scatter, z_limit, months_min, invoice_log_sd, words, BASE_OUTPUT)
 
 
 def reagent_out_of_line_with_energy(
@@ -214,7 +241,7 @@ def reagent_out_of_line_with_energy(
 ) -> list[Judgement]:
     """Judge reagent used (ledger, else purchase invoices) against metered production energy; far under: treated without reagent."""
     words = ("药剂量", "reagent", "治污可能未投药", "treatment may have run without it", "reagent_per_energy")
-    return _intensity(REAGENT, Kind.TREATMENT_OFF, monthly, scatter, z_limit, months_min, invoice_log_sd, words)
+    return _intensity(REAGENT, Kind.TREATMENT_OFF, monthly, scatter, z_limit, months_min, invoice_log_sd, words, BASE_REAGENT)
 
 
 def _intensity(
@@ -226,6 +253,7 @@ def _intensity(
     months_min: float,
     invoice_sd: float,
     words: tuple[str, str, str, str, str],
+    base: float,
 ) -> list[Judgement]:
     if not len(monthly):
         return []
@@ -256,7 +284,7 @@ def _intensity(
     return [
         Judgement(
             rule, Ruling.VIOLATED if violated else Ruling.COMPLIANT, enterprise, start, start + pd.offsets.MonthBegin(1), zh, en, kind,
-            value=ratio, threshold=float(np.exp(z_limit * scatter)), base=-2.6, parts=parts, evidence=(f"{source} {start:%Y-%m}",),
+            value=ratio, threshold=float(np.exp(z_limit * scatter)), base=base, parts=parts, evidence=(f"{source} {start:%Y-%m}",),
         )
     ]  # fmt: skip
 

@@ -17,16 +17,16 @@ GROUPS: Mapping[str, str] = {
     "treatment_off_while_producing": "power",
     "treatment_idling_while_producing": "power",
     "condition_low_while_treating": "power",
-    "reagent_out_of_line_with_energy": "books",
-    "flow_contradicts_power": "books",
-    "temperature_contradicts_power": "books",
+    "reagent_out_of_line_with_energy": "reagent",
+    "flow_contradicts_power": "conflict",
+    "temperature_contradicts_power": "conflict",
     "carbon_replacement_overdue": "carbon",
     "carbon_mass_does_not_balance": "carbon",
-    "tax_declared_below_measured": "books",
-    "tax_reduction_not_due": "books",
-    "output_out_of_line_with_energy": "books",
+    "tax_declared_below_measured": "tax",
+    "tax_reduction_not_due": "tax",
+    "output_out_of_line_with_energy": "output",
 }
-"""Rules whose labels are pooled."""
+"""Rules whose labels are pooled: what holds for one of them (how often a finding is confirmed) should hold for the others."""
 COMPATIBLE: Mapping[str, frozenset[str]] = {
     "treatment_off": frozenset({"treatment_off", "fabrication", "exceedance"}),
     "carbon_overdue": frozenset({"carbon_overdue", "treatment_off"}),
