@@ -155,7 +155,8 @@ def _held(share: NDArray[np.float64], most: float) -> NDArray[np.float64]:
 
 def _nearest(s: int, owner: NDArray[np.object_], place: NDArray[np.float64], sites: int, most: int) -> list[int]:
     """Return rows that may speak for site ``s``: the nearest sites of other enterprises, and all public stations."""
-    other = np.array([q for q in range(len(owner)) if q != s and (not owner[q] or owner[q] != owner[s])], dtype=int)
+    other = np.flatnonzero((owner != owner[s]) | (owner == ""))
+    other = other[other != s]
     if not len(other):
         return []
     far = np.hypot((place[other, 0] - place[s, 0]) * np.cos(np.radians(np.nan_to_num(place[s, 1]))), place[other, 1] - place[s, 1])

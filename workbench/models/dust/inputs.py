@@ -137,7 +137,8 @@ def _clips(catalog: CatalogView, points: pd.DataFrame, grid: Grid) -> pd.DataFra
     """Return the clips of the period with their enterprise and outlet; empty without any."""
     columns = ["clip_id", "point_id", "start", "label"]
     if not catalog.has("clips"):
-        return pd.DataFrame({c: [] for c in columns} | {"enterprise_id": [], "outlet_id": []})
+        empty = pd.DataFrame({c: np.array([], dtype=object) for c in (*columns, "enterprise_id", "outlet_id")})
+        return empty.astype({"start": "datetime64[ns]"})
     clips = catalog.table("clips", columns)
     clips = clips[(clips["start"] >= grid.start) & (clips["start"] < grid.end)]
     where = points.set_index("point_id")[["enterprise_id", "outlet_id"]]

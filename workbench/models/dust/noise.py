@@ -65,7 +65,9 @@ def standardise(
     classes = work[None, :].astype(np.int64) + 2 * wet.astype(np.int64)
     usual = _usual(r, classes, shrink_hours, usual_sd)
     excess = r - usual
-    excess = excess - _answer_to(wind, excess, shrink_hours, usual_sd)
+    windy, humidities = _quantiles(wind, (0.5, 0.8, 0.95)), np.array([humid, 0.5 * (humid + 100.0), 0.25 * humid + 75.0])
+    for driver, edges in ((humidity, humidities), (wind, windy)):
+        excess = excess - _answer_to(driver, edges, excess, shrink_hours, usual_sd)
     scale = _own_scale(excess, work, shrink_hours, scale_min)
     for _ in range(2):
         for driver in (spread.astype(np.float64), wind, humidity):
@@ -105,16 +107,15 @@ def _usual(r: NDArray[np.float64], classes: NDArray[np.int64], shrink: float, us
 
 
 def _answer_to(
-    driver: NDArray[np.float64], excess: NDArray[np.float64], shrink: float, usual_sd: float, at: tuple[float, ...] = (0.5, 0.8, 0.95)
+    driver: NDArray[np.float64], edges: NDArray[np.float64], excess: NDArray[np.float64], shrink: float, usual_sd: float
 ) -> NDArray[np.float64]:
-    """Return each site's own median excess by class of a driver (below the median, … above the 95 % quantile), as above."""
+    """Return each site's own median excess by class of a driver, shrunk and held to the others as above."""
     out = np.zeros_like(excess)
     known = np.isfinite(driver)
     if not known.any():
         return out
-    edges = np.quantile(driver[known], at)
     classes = np.searchsorted(edges, driver, side="right")
-    for k in range(len(at) + 1):
+    for k in range(len(edges) + 1):
         mine = known & (classes == k)
         table = np.zeros(len(excess))
         for s in range(len(excess)):
@@ -125,6 +126,11 @@ def _answer_to(
             table = _held_to_others(table, usual_sd)
         out += np.where(mine, table[:, None], 0.0)
     return out
+
+
+def _quantiles(x: NDArray[np.float64], at: tuple[float, ...]) -> NDArray[np.float64]:
+    known = x[np.isfinite(x)]
+    return np.quantile(known, at) if known.size else np.array([])
 
 
 def _held_to_others(table: NDArray[np.float64], usual_sd: float) -> NDArray[np.float64]:

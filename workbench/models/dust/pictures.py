@@ -14,7 +14,7 @@ from workbench.models.dust.inputs import PARTICLES
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_SITE, _GROUND, _SPAN, _OPEN = "#a32020", "#0b5c7a", "#d39a2c", "#9aa3ad"
+_SITE, _GROUND, _SPAN = "#a32020", "#0b5c7a", "#d39a2c"
 _CLIP = {"dust": ("扬尘 dust", "v"), "uncovered": ("裸露 uncovered", "s"), "covered": ("覆盖 covered", "o"), "clean": ("清洁 clean", "^")}
 SECTORS = 16
 
@@ -32,7 +32,7 @@ def draw_site(features: xr.Dataset, finding: Mapping[str, Any], *, ax: Axes | No
         Shown before and after the span.
     """
     import matplotlib.pyplot as plt
-    from matplotlib.dates import date2num
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 
     ax = ax or plt.subplots(figsize=(11, 3.2))[1]
     k = _site_of(features, finding)
@@ -53,6 +53,9 @@ def draw_site(features: xr.Dataset, finding: Mapping[str, Any], *, ax: Axes | No
     _clips(features, str(finding["enterprise_id"]), hours[seen], top, ax)
     ax.set(ylim=(0, top * 1.1), title=title or str(finding["enterprise_id"]))
     ax.legend(loc="upper left", fontsize=8, ncols=3)
+    locator = AutoDateLocator(maxticks=8)
+    ax.xaxis.set_major_locator(locator)
+    ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))
     return ax
 
 
@@ -77,9 +80,12 @@ def draw_wind_rose(
         ratio = np.exp(features["excess"].to_numpy()[k].astype(float))
         known = np.isfinite(ratio) & np.isfinite(wind_dir)
         sector = np.round(np.nan_to_num(wind_dir) / (360 / SECTORS)).astype(int) % SECTORS
-        for mask, colour, label in ((known & ~inside, _OPEN, "其余 otherwise"), (known & inside, _SITE, "时段内 span")):
+        for mask, inner in ((known & inside, True), (known & ~inside, False)):
             mean = [float(np.median(ratio[mask & (sector == s)])) if (mask & (sector == s)).any() else 0.0 for s in range(SECTORS)]
-            ax.bar(angle, mean, width=2 * np.pi / SECTORS * 0.9, color=colour, alpha=0.6, label=label)
+            if inner:
+                ax.bar(angle, mean, width=2 * np.pi / SECTORS * 0.9, color=_SITE, alpha=0.6, label="时段内 span")
+            else:
+                ax.plot(np.r_[angle, angle[0]], [*mean, mean[0]], color="#20262e", lw=1.2, label="其余 otherwise")
     polar: Any = ax
     polar.set_theta_zero_location("N")
     polar.set_theta_direction(-1)

@@ -57,31 +57,35 @@ class Candidate:
     industry: str = ""
 
 
-def dust_rises_over_background(run: Candidate, *, score_min: float, ratio_half: float, hours_half: float, days_half: float) -> Judgement:
+def dust_rises_over_background(
+    run: Candidate, *, score_min: float, working_half: float, ratio_half: float, hours_half: float, days_half: float
+) -> Judgement:
     """Judge one run of dusty hours."""
     words = ("扬尘明显高于同一时刻的区域背景", "dust rose over the background of the same hours")
-    return _judge("dust_rises_over_background", run, words, score_min, ratio_half, hours_half, days_half)
+    return _judge("dust_rises_over_background", run, words, score_min, working_half, ratio_half, hours_half, days_half)
 
 
 def dust_stays_high_at_working_hours(
-    run: Candidate, *, score_min: float, ratio_half: float, hours_half: float, days_half: float
+    run: Candidate, *, score_min: float, working_half: float, ratio_half: float, hours_half: float, days_half: float
 ) -> Judgement:
     """Judge one run of days whose working hours are dusty."""
     words = ("作业时段扬尘连日偏高", "working hours were dusty day after day")
-    return _judge("dust_stays_high_at_working_hours", run, words, score_min, ratio_half, hours_half, days_half)
+    return _judge("dust_stays_high_at_working_hours", run, words, score_min, working_half, ratio_half, hours_half, days_half)
 
 
-def dust_stays_high_for_days(run: Candidate, *, score_min: float, ratio_half: float, hours_half: float, days_half: float) -> Judgement:
+def dust_stays_high_for_days(
+    run: Candidate, *, score_min: float, working_half: float, ratio_half: float, hours_half: float, days_half: float
+) -> Judgement:
     """Judge one run of days that are dusty day and night."""
     words = ("扬尘昼夜连日偏高", "dust stayed high day and night")
-    return _judge("dust_stays_high_for_days", run, words, score_min, ratio_half, hours_half, days_half)
+    return _judge("dust_stays_high_for_days", run, words, score_min, working_half, ratio_half, hours_half, days_half)
 
 
 def fence_reads_below_background(run: Candidate, *, score_min: float, ratio_half: float, hours_half: float, days_half: float) -> Judgement:
     """Judge one run of hours in which a fence monitor reads less than the air around it can hold."""
     a = run.around
     parts = _common(run) | parts_of(
-        low_ratio=(a.ratio, 3.0 * np.log(ratio_half / max(a.ratio, 0.05))),
+        low_ratio=(a.ratio, 2.0 * np.log(ratio_half / max(a.ratio, 0.05))),
         hours=(a.hours, 0.8 * np.log(max(a.hours, 1.0) / hours_half)),
         days=(a.days, 0.4 * np.log(max(a.days, 0.5) / days_half)),
         shared=(a.shared, -8.0 * (a.shared - 0.10)),
@@ -98,21 +102,23 @@ def fence_reads_below_background(run: Candidate, *, score_min: float, ratio_half
 
 
 def _judge(
-    rule: str, run: Candidate, words: tuple[str, str], score_min: float, ratio_half: float, hours_half: float, days_half: float
-) -> Judgement:
+    rule: str, run: Candidate, words: tuple[str, str], score_min: float, working_half: float, ratio_half: float, hours_half: float,
+    days_half: float,
+) -> Judgement:  # fmt: skip
     a = run.around
     parts = _common(run) | parts_of(
-        ratio=(a.ratio, 2.5 * np.log(max(a.ratio, 0.1) / ratio_half)),
+        ratio=(a.ratio, 1.5 * np.log(max(a.ratio, 0.1) / ratio_half)),
         hours=(a.hours, 0.3 * np.log(max(a.hours, 1.0) / hours_half)),
         days=(a.days, 0.4 * np.log(max(a.days, 0.5) / days_half)),
-        working_hours=(a.working, 1.2 * (a.working - 0.6)),
+        working_hours=(a.working, 3.0 * (a.working - working_half)),
         rain=(a.rain, -2.5 * max(a.rain, 0.0)),
         humidity=(a.humid, -1.5 * max(a.humid, 0.0)),
-        wind=(a.wind, 0.6 * np.log(max(a.wind, 0.1))),
+        wind=(a.wind, 0.8 * np.log(max(a.wind, 0.1))),
         shared=(a.shared, -6.0 * (a.shared - 0.10)),
         upwind=(a.upwind, -2.0 * max(a.upwind - 0.15, 0.0)),
-        other_factor=(a.other, 0.3 * (a.other - 1.0)),
-        coarse=(a.coarse, 1.0 * a.coarse),
+        other_factor=(a.other, 0.5 * (a.other - 1.3)),
+        # dust is coarse (PM2.5 is a tenth to a quarter of its PM10, recalled from AP-42); haze and swollen particles are fine
+        coarse=(a.coarse, 3.0 * (a.coarse - 0.05)),
         producing=(a.producing, 0.8 * a.producing),
     ) | _seen(run)  # fmt: skip
     name = PARTICLES[run.site["factor"]]

@@ -38,7 +38,7 @@ class Found:
 def scan(scene: Scene, settings: Settings) -> list[Found]:
     """Return all runs of a scene, by rule."""
     numbers, null = settings.prep("runs"), settings.prep("empirical_null")
-    prior = {k: null[k] for k in ("honest_per_site_month", "weight", "bulk")}
+    prior = {k: null[k] for k in ("honest_per_site_month", "weight", "bulk", "shape")}
     clip = {"z_low": numbers["z_low"], "z_high": numbers["z_high"]}
     series = {"hour": scene.z.astype(np.float64)}
     for name, chosen in (("work", scene.work), ("day", np.ones(scene.grid.n, bool))):

@@ -32,6 +32,8 @@ class Scene:
         Of each site's zone; NaN where not known.
     bearing, distance : float arrays, shape (site, site)
         Direction (° from north) and distance (km) from the first to the second.
+    owner : object array, shape (site,)
+        Enterprise of each site; empty where not known.
     """
 
     air: Air
@@ -45,6 +47,7 @@ class Scene:
     rain: NDArray[np.float64]
     bearing: NDArray[np.float64]
     distance: NDArray[np.float64]
+    owner: NDArray[np.object_]
 
     @property
     def sites(self) -> pd.DataFrame:
@@ -85,7 +88,7 @@ def look(inputs: Inputs, air: Air, zones: list[str], settings: Settings) -> Scen
     humidity, wind = by_site("humidity"), by_site("wind_speed")
     standard = standardise(excess.log_ratio, excess.spread, work, humidity, wind, **numbers)
     bearing, distance = _between(place[:n])
-    return Scene(air, grid, excess, standard, work, wind, by_site("wind_dir"), humidity, by_site("rain"), bearing, distance)
+    return Scene(air, grid, excess, standard, work, wind, by_site("wind_dir"), humidity, by_site("rain"), bearing, distance, owner[:n])
 
 
 def _between(place: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -74,9 +74,8 @@ def witnesses(
     at = np.flatnonzero(hot)
     excess, value, ground = (a[site] for a in (scene.standard.excess, scene.excess.value, scene.excess.background))
     per_day = np.bincount(at // 24) if at.size else np.zeros(1, int)
-    peers = [s for s in range(len(scene.z)) if not _same_owner(scene, s, site)]
     with np.errstate(invalid="ignore"):
-        rainy, wet = _share(scene.rain[site], lambda x: x > rain_mm), _share(scene.humidity[site], lambda x: x >= humid)
+        rainy, wet = _flags(scene.rain[site], scene.rain[site] > rain_mm), _flags(scene.humidity[site], scene.humidity[site] >= humid)
     speed = scene.wind_speed[site]
     base = producing[scene.work] if producing is not None else np.zeros(0)
     z_other, coarse = _other_size(scene, site, at, other, sign)
@@ -89,17 +88,12 @@ def witnesses(
         humid=_mean(wet[at]) - _mean(wet),
         wind=_mean(speed[at]) / _mean(speed) if _mean(speed) > 0 else float("nan"),
         shared=_mean(scene.excess.agree[site, at]),
-        upwind=_upwind(scene, site, at, peers, near_km, wind_cone, wind_min),
+        upwind=_upwind(scene, site, at, near_km, wind_cone, wind_min) if sign > 0 else float("nan"),
         other=z_other,
         coarse=coarse,
         producing=float("nan") if producing is None else _mean(producing[at]) - _mean(base),
         added=_mean((value - ground)[at]),
     )
-
-
-def _same_owner(scene: Scene, a: int, b: int) -> bool:
-    owner = scene.sites["enterprise_id"]
-    return a == b or bool(owner.iloc[a] and owner.iloc[a] == owner.iloc[b])
 
 
 def _other_size(scene: Scene, site: int, at: NDArray[np.intp], other: tuple[Scene, int] | None, sign: float) -> tuple[float, float]:
@@ -111,23 +105,26 @@ def _other_size(scene: Scene, site: int, at: NDArray[np.intp], other: tuple[Scen
     return sign * _mean(theirs.z[k, at]), difference if scene.air.factor < theirs.air.factor else -difference
 
 
-def _upwind(scene: Scene, site: int, at: NDArray[np.intp], peers: list[int], near_km: float, cone: float, wind_min: float) -> float:
+def _upwind(scene: Scene, site: int, at: NDArray[np.intp], near_km: float, cone: float, wind_min: float) -> float:
     """Return the share of hours in which a near site upwind adds more µg/m³; wind direction is where it comes from."""
-    near = [s for s in peers if scene.distance[site, s] <= near_km]
+    other = (scene.owner != scene.owner[site]) | (scene.owner == "")
+    other[site] = False
+    near = np.flatnonzero(other & (scene.distance[site] <= near_km))
     blows = np.isfinite(scene.wind_dir[site, at]) & (scene.wind_speed[site, at] >= wind_min)
-    if not near or not blows.any():
+    if not near.size or not blows.any():
         return float("nan")
-    added = scene.excess.value - scene.excess.background
+    added = [scene.excess.value[s, at] - scene.excess.background[s, at] for s in near]
+    mine = scene.excess.value[site, at] - scene.excess.background[site, at]
     hit = np.zeros(len(at), bool)
-    for s in near:
+    for s, theirs in zip(near, added, strict=True):
         off = np.abs((scene.wind_dir[site, at] - scene.bearing[site, s] + 180.0) % 360.0 - 180.0)
         with np.errstate(invalid="ignore"):
-            hit |= blows & (off <= cone) & (added[s, at] > added[site, at])
+            hit |= blows & (off <= cone) & (theirs > mine)
     return float(hit[blows].mean())
 
 
-def _share(x: NDArray[np.float64], test) -> NDArray[np.float64]:  # type: ignore[no-untyped-def]
-    return np.where(np.isfinite(x), test(x), np.nan).astype(np.float64)
+def _flags(x: NDArray[np.float64], flags: NDArray[np.bool_]) -> NDArray[np.float64]:
+    return np.where(np.isfinite(x), flags.astype(np.float64), np.nan)
 
 
 def _mean(x: NDArray[np.floating]) -> float:
