@@ -2,11 +2,13 @@
 
 1. Steel works (UCI 851, CC BY 4.0; the visible first half of 2018): macro-F1 of the operating state on a forward split,
    beside a threshold, a Gaussian mixture, a hidden Markov model, the calendar alone and boosting. Intervals resample days.
+   Then by rolling origin: named up to the end of each month from February to May, tested on the next one.
 2. Treatment-off episodes injected into quarters of the same load: recall of episodes and error of their minutes at one
    false alarm per enterprise and quarter, beside a fixed threshold and a two-way three-sigma rule. Intervals resample
    enterprises.
-3. Treatment-off and carbon-overdue findings on the own simulated district and on the practice district, made by others.
-   Truth is read by ``workbench.evaluation`` only.
+3. Treatment-off and carbon-overdue findings on own simulated districts and on the practice district, made by others.
+   Truth is read by ``workbench.evaluation`` only. Several rows of one enterprise are one habit: recall resamples
+   enterprises. The default seeds were not looked at while the model was built (41 to 43 were).
 
 Parts whose data are absent are left out, with the reason. ``--quick``: fewer replicates, a tiny district. The last line
 is JSON.
@@ -42,7 +44,7 @@ def main() -> None:
     """Run the three parts and print their tables and the line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[11, 12])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[44, 45, 46, 47])
     shared = Path(os.environ.get("WORKBENCH_SHARED", ROOT.parent / "shared"))
     parser.add_argument("--steel", type=Path, default=shared / "data" / "steel" / "steel_2018H1.csv")
     parser.add_argument("--practice", type=Path, default=shared / "data" / "district" / "catalog.yml")
@@ -55,6 +57,7 @@ def main() -> None:
         value, low, high = (round(float(x), 3) for x in table.loc["this model", ["macro_f1", "low", "high"]])
         n = int(table.attrs["days"])
         peers = {k: round(float(v), 3) for k, v in table["macro_f1"].items() if k in PEERS}
+        rolling(steel, [4] if options.quick else [3, 4, 5, 6])
         injected(steel, 8 if options.quick else 60)
     else:
         print(f"steel works: not evaluated, no file {options.steel}")
@@ -80,6 +83,19 @@ def read_steel(file: Path) -> pd.DataFrame:
 def steel_states(steel: pd.DataFrame, quick: bool) -> pd.DataFrame:
     """Print and return macro-F1 of every method on the forward split."""
     train, test = np.flatnonzero(steel.index <= SPLIT), np.flatnonzero(steel.index > SPLIT)
+    table = states_table(steel, train, test, 100 if quick else 500)
+    first, last = steel.index[train[0]], steel.index[test[-1]]
+    print(f"\nSteel works (UCI 851, CC BY 4.0): states named {first:%Y-%m-%d} to {SPLIT:%Y-%m-%d}, tested to {last:%Y-%m-%d}")
+    print("(features use readings up to their own time; 95 % over days)")
+    print(table.round(3).to_string())
+    print(
+        f"season that comes back (fitted on 15 February to 2 July, tested on 1 January to 14 February; not forward): {_season(steel):.3f}"
+    )
+    return table
+
+
+def states_table(steel: pd.DataFrame, train: np.ndarray, test: np.ndarray, draws: int) -> pd.DataFrame:
+    """Return macro-F1 of every method, fitted on ``train`` and scored on ``test``, with 95 % intervals over days."""
     kinds = sorted(set(steel["state"]))
     y = np.array([kinds.index(s) for s in steel["state"]])
     said = {name: method(steel, y, train, test) for name, method in PEERS.items()}
@@ -95,21 +111,26 @@ def steel_states(steel: pd.DataFrame, quick: bool) -> pd.DataFrame:
     blocks = [np.flatnonzero(day == d) for d in range(day.max() + 1)]
     rows = {}
     for name, s in said.items():
-        draws = []
-        for _ in range(100 if quick else 500):
+        drawn = []
+        for _ in range(draws):
             at = np.concatenate([blocks[k] for k in rng.integers(0, len(blocks), len(blocks))])
-            draws.append(macro_f1(y[test][at], s[at], len(kinds)))
-        rows[name] = (macro_f1(y[test], s, len(kinds)), *np.quantile(draws, [0.025, 0.975]))
+            drawn.append(macro_f1(y[test][at], s[at], len(kinds)))
+        rows[name] = (macro_f1(y[test], s, len(kinds)), *np.quantile(drawn, [0.025, 0.975]))
     table = pd.DataFrame.from_dict(rows, orient="index", columns=["macro_f1", "low", "high"])
     table.attrs["days"] = len(blocks)
-    first, last = steel.index[train[0]], steel.index[test[-1]]
-    print(f"\nSteel works (UCI 851, CC BY 4.0): states named {first:%Y-%m-%d} to {SPLIT:%Y-%m-%d}, tested to {last:%Y-%m-%d}")
-    print("(features use readings up to their own time; 95 % over days)")
-    print(table.round(3).to_string())
-    print(
-        f"season that comes back (fitted on 15 February to 2 July, tested on 1 January to 14 February; not forward): {_season(steel):.3f}"
-    )
     return table
+
+
+def rolling(steel: pd.DataFrame, months: list[int]) -> None:
+    """Print macro-F1 with the states named up to the end of a month and tested on the next one."""
+    columns = {}
+    for month in months:
+        begin, end = pd.Timestamp(2018, month, 1), pd.Timestamp(2018, month, 1) + pd.offsets.MonthBegin(1)
+        train, test = np.flatnonzero(steel.index <= begin), np.flatnonzero((steel.index > begin) & (steel.index <= end))
+        table = states_table(steel, train, test, 200)
+        columns[f"{begin:%b}"] = [f"{r.macro_f1:.3f} [{r.low:.3f}, {r.high:.3f}]" for r in table.itertuples()]
+    print("\nRolling origin: macro-F1 of the month named above, states named in all the months before it (95 % over days)")
+    print(pd.DataFrame(columns, index=table.index).to_string())
 
 
 def _season(steel: pd.DataFrame) -> float:
@@ -362,7 +383,8 @@ def districts(options: argparse.Namespace) -> None:
     if options.practice.is_file() and not options.quick:
         sides["practice"] = review(options.practice, "")
     for name, (findings, truth) in sides.items():
-        print(f"\n-- {name} district: {truth['enterprise_id'].nunique()} enterprises with violations, {len(findings)} findings with a p")
+        violators = truth["enterprise_id"].nunique()
+        print(f"\n-- {name} district(s): {violators} enterprises with violations, {len(findings)} findings with a p")
         scored(findings, truth)
 
 
@@ -390,16 +412,47 @@ def scored(findings: pd.DataFrame, truth: pd.DataFrame) -> None:
         low, high = wilson(float(share.sum()), len(share))
         print(f"precision {rule:34s} {share.mean():.2f} [{low:.2f}, {high:.2f}] n={len(share)}, mean p {g['p_breach'].mean():.2f}")
     strict = pairs[pairs["row"].isin(raised.index)]
+    rng = np.random.default_rng(5)
     for kind in ("treatment_off", "carbon_overdue", "false_report"):
         own = set(findings.index[findings["kind"] == kind])
         for mechanism, g in truth[truth["kind"] == kind].groupby("mechanism"):
-            reached = strict[strict["violation"].isin(g.index) & strict["row"].isin(own)]["violation"].nunique()
-            low, high = wilson(reached, len(g))
-            print(f"recall    {kind + ' / ' + str(mechanism):34s} {reached / len(g):.2f} [{low:.2f}, {high:.2f}] n={len(g)}")
+            reached = g.index.isin(strict.loc[strict["row"].isin(own), "violation"])
+            each = pd.DataFrame({"e": g["enterprise_id"], "hit": reached}).groupby("e")["hit"].agg(["sum", "size"])
+            low, high = _clustered(each["sum"].to_numpy(float), each["size"].to_numpy(float), rng)
+            some = float((each["sum"] > 0).sum())
+            low_e, high_e = wilson(some, len(each))
+            print(
+                f"recall    {kind + ' / ' + str(mechanism):34s} rows {reached.mean():.2f} [{low:.2f}, {high:.2f}] n={len(g)}; "
+                f"enterprises {some / len(each):.2f} [{low_e:.2f}, {high_e:.2f}] n={len(each)}"
+            )
+    reliability(findings)
+
+
+def _clustered(hit: np.ndarray, of: np.ndarray, rng: np.random.Generator) -> tuple[float, float]:
+    """Return the 95 % interval of a ratio of sums, clusters resampled; Wilson over clusters where all or none are hit."""
+    if hit.sum() in (0, of.sum()):
+        return wilson(float(len(hit)) if hit.sum() else 0.0, float(len(hit)))
+    drawn = rng.integers(0, len(hit), (2000, len(hit)))
+    low, high = np.quantile(hit[drawn].sum(axis=1) / of[drawn].sum(axis=1), [0.025, 0.975])
+    return float(low), float(high)
+
+
+def reliability(findings: pd.DataFrame) -> None:
+    """Print the reliability table: mean probability against the observed share, findings too thin to raise included."""
     p, y = findings["p_breach"].to_numpy(), findings["right"].to_numpy(float)
-    bins = np.minimum((p * 5).astype(int), 4)
-    words = [f"p {p[bins == b].mean():.2f} → {y[bins == b].mean():.2f} (n={(bins == b).sum()})" for b in range(5) if (bins == b).any()]
-    print(f"calibration (all, also those too thin to raise): Brier {np.mean((p - y) ** 2):.3f}; " + "; ".join(words))
+    brier, alone = np.mean((p - y) ** 2), y.mean() * (1 - y.mean())
+    print(f"reliability of p_breach (95 % Wilson; n={len(p)}): Brier {brier:.3f}, the base rate alone {alone:.3f}")
+    groups = {"all": np.ones(len(p), bool)}
+    for kind in ("treatment_off", "carbon_overdue", "false_report"):
+        groups[kind] = (findings["kind"] == kind).to_numpy()
+    for name, mine in groups.items():
+        words = []
+        for low_p, high_p in ((0.0, 0.1), (0.1, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 1.01)):
+            at = mine & (p >= low_p) & (p < high_p)
+            if at.any():
+                low, high = wilson(float(y[at].sum()), float(at.sum()))
+                words.append(f"{p[at].mean():.2f} → {y[at].mean():.2f} [{low:.2f}, {high:.2f}] n={at.sum()}")
+        print(f"  {name:15s} " + "; ".join(words))
 
 
 if __name__ == "__main__":

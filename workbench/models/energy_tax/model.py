@@ -24,6 +24,8 @@ from workbench.models.energy_tax.judgement import probability
 from workbench.models.energy_tax.meters import Works
 from workbench.models.energy_tax.scoring import GROUPS, Calibration, calibrate, labelled
 from workbench.models.energy_tax.settings import Settings, load_settings
+from workbench.models.energy_tax.surroundings import surroundings_of
+from workbench.models.hourly import Grid
 
 NAME = "energy_tax"
 
@@ -58,6 +60,11 @@ class EnergyTaxModel:
     def works(self, catalog: CatalogView, period: Period, enterprise_id: str) -> Works | None:
         """Return the power side of one enterprise on the cube's own grid, for pictures; None without a meter."""
         return works_of(catalog, period, enterprise_id, self.settings)
+
+    def surroundings(self, catalog: CatalogView, period: Period, enterprise_id: str) -> xr.Dataset | None:
+        """Return hourly production power beside stack flow and temperatures of one enterprise, for pictures; None without a meter."""
+        works = self.works(catalog, period, enterprise_id)
+        return None if works is None else surroundings_of(catalog, Grid.over(period), works)
 
     def intensities(self, catalog: CatalogView, period: Period) -> pd.DataFrame:
         """Return the months behind the rules on output and reagent, for pictures (``rule`` names which); may be empty."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
 from workbench.models.energy_tax.meters import Works
 
@@ -54,6 +55,55 @@ def draw_pair(works: Works, start: pd.Timestamp, end: pd.Timestamp, *, ax: Axes 
     ax.set(ylabel="kW", ylim=(0, top), title=title or works.enterprise_id)
     ax.legend(loc="upper left", fontsize=8, ncols=3)
     _dates(ax)
+    return ax
+
+
+def draw_surroundings(seen: xr.Dataset, start: pd.Timestamp, end: pd.Timestamp, *, ax: Axes | None = None, title: str = "") -> Axes:
+    """Draw production power beside what the stack shows of it: flow over its running level, and temperatures.
+
+    Parameters
+    ----------
+    seen : Dataset
+        See :meth:`~workbench.models.energy_tax.model.EnergyTaxModel.surroundings`.
+    """
+    import matplotlib.pyplot as plt
+
+    ax = ax or plt.subplots(figsize=(11, 3.2))[1]
+    part = seen.sel(hour=slice(start, end))
+    hour = part["hour"].to_numpy()
+    ax.fill_between(hour, 0, part["production"], color="#0b5c7a", alpha=0.35, lw=0, step="post", label="生产用电 production, kW")
+    ax.set(ylabel="kW", title=title)
+    right = ax.twinx()
+    for k in range(part.sizes["sensor"]):
+        label = "温度 temperature, °C" if k == 0 else None
+        right.plot(hour, part["temperature"][k], color="#a32020", lw=1.0, alpha=0.9 if k == 0 else 0.5, label=label)
+    if np.isfinite(part["flow"]).any():
+        scale = float(np.nanmax(part["temperature"])) if np.isfinite(part["temperature"]).any() else 100.0
+        right.plot(hour, part["flow"] * scale, color="#3a7d44", lw=1.0, ls="--", label="烟气流量 stack flow, scaled")
+    right.set_ylabel("°C")
+    handles = [h for a in (ax, right) for h in a.get_legend_handles_labels()[0]]
+    ax.legend(handles, [str(h.get_label()) for h in handles], loc="upper left", fontsize=8, ncols=3)
+    _dates(ax)
+    return ax
+
+
+def draw_reasons(parts: pd.DataFrame, *, ax: Axes | None = None, most: int = 8) -> Axes:
+    """Draw the contributions to one finding's score as bars in named units, the strongest on top.
+
+    Parameters
+    ----------
+    parts : DataFrame
+        Rows of ``explain`` for one finding: ``label_zh, label_en, unit, value, contribution`` (log-odds).
+    """
+    import matplotlib.pyplot as plt
+
+    ax = ax or plt.subplots(figsize=(5, 3.2))[1]
+    rows = parts.dropna(subset=["value"]).sort_values("contribution", key=abs).tail(most)
+    units = ["" if u == "1" else f" {u}" for u in rows["unit"]]
+    words = [f"{zh} {value:.3g}{unit}" for zh, value, unit in zip(rows["label_zh"], rows["value"], units, strict=True)]
+    ax.barh(words, rows["contribution"], color=np.where(rows["contribution"] > 0, "#a32020", "#0b5c7a").tolist())
+    ax.axvline(0, color="#20262e", lw=0.8)
+    ax.set(xlabel="对数几率 log-odds")
     return ax
 
 

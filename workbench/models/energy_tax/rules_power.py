@@ -132,7 +132,9 @@ def _campaign(
     rule: str, works: Works, mine: NDArray[np.bool_], a: int, b: int, seen: Witnesses, words: tuple[str, str], base: float,
     numbers: dict[str, float],
 ) -> Judgement:  # fmt: skip
-    parts = _pattern(works, mine, a, b, numbers) | _witnessed(works, mine, seen, numbers["hours_min"], idle="idling" in rule)
+    parts = _pattern(works, mine, a, b, numbers, idle="idling" in rule) | _witnessed(
+        works, mine, seen, numbers["hours_min"], idle="idling" in rule
+    )
     doubt = _elsewhere(parts) or _unseen(parts)
     minutes, share = float(mine.sum() * works.step_s / 60), parts["share_of_production"].value
     days, stops = len(np.unique(works.time[mine].astype("datetime64[D]"))), parts["stops"].value
@@ -188,7 +190,7 @@ def _unseen(parts: dict[str, Part]) -> tuple[str, str] | None:
     return zh, "it reads exactly nothing though at rest it shows a standby load, and nothing else saw it stand: perhaps a broken wire"
 
 
-def _pattern(works: Works, mine: NDArray[np.bool_], a: int, b: int, numbers: dict[str, float]) -> dict[str, Part]:
+def _pattern(works: Works, mine: NDArray[np.bool_], a: int, b: int, numbers: dict[str, float], *, idle: bool) -> dict[str, Part]:
     """Return what the stops look like by themselves."""
     producing, hours = works.producing, works.step_s / 3600
     times, total, stops = works.time[mine], float(mine.sum() * hours), separate_stops(works, mine)
@@ -215,7 +217,7 @@ def _pattern(works: Works, mine: NDArray[np.bool_], a: int, b: int, numbers: dic
         share_of_production=(share, of_habit(0.6 * np.log(max(share, 1e-4) / numbers["share_half"]))),
         served_otherwise=(served, 10 * (served - 0.93)),
         start_agreement=(agreement, 2 * (agreement - 0.6)),
-        night_shift=(night, 1.2 * night),
+        night_shift=(night, (0.3 if idle else 1.2) * night),  # a fan that slows with the night's load is demand control
         weekend_shift=(weekend, 0.8 * weekend),
         marked_stopped=(denied, 0.6 * denied),
     )
@@ -249,7 +251,7 @@ def _witnessed(works: Works, mine: NDArray[np.bool_], seen: Witnesses, hours_min
     return parts_of(
         condition=(ratio, 8.0 * (even - ratio)),
         # a facility that takes out half or more leaves twice the concentration or more behind when it stands
-        emission=(emission, 2.0 * np.log(max(emission, 0.1) / (1.3 if idle else 1.8))),
+        emission=(emission, 4.0 * np.log(max(emission, 0.1) / 1.25) if idle else 3.0 * np.log(max(emission, 0.1) / 1.8)),
         flow_share=(flow, 5.0 * (0.5 - flow)),
         load_on_total=(total, 0.5 - 2.5 * max(total, 0.0)),
         load_on_standby=(standby, 0.1 - 4.0 * standby),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 from numpy.typing import NDArray
 
 from workbench.contracts import CatalogView, interval_s
@@ -79,6 +80,37 @@ def is_temperature(points: pd.DataFrame) -> NDArray[np.bool_]:
     stack = (points["system"] == "cems") & (points["factor"] == "a01012")
     process = (points["system"] == "condition") & (points["factor"] == "process_temperature") & (points["role"] == "production")
     return np.asarray(stack | process)
+
+
+def surroundings_of(catalog: CatalogView, grid: Grid, works: Works) -> xr.Dataset:
+    """Return the hourly production power of one enterprise beside its stacks' flow and its temperatures, for pictures.
+
+    Returns
+    -------
+    Dataset
+        ``production`` (kW) and ``flow`` (over its own running level) by hour, ``temperature`` (°C) by sensor and hour; NaN
+        where nothing arrived, no sensor where there is none.
+    """
+    points, ours = catalog.table("points"), [works.enterprise_id]
+    flows = points[(points["system"] == "cems") & (points["factor"] == "a00000")]
+    warm = points[is_temperature(points) & points["enterprise_id"].isin(ours)]
+    nothing = np.full(grid.n, np.nan, np.float32)
+    flow = read_flows(catalog, flows, ours, grid).get(works.enterprise_id, nothing) if len(flows) else nothing
+    degrees = read_temperatures(catalog, warm, ours, grid).get(works.enterprise_id, np.empty((0, grid.n), np.float32))
+    hour, rows = hour_of(works, grid), works.rows("production")
+    power = works.power[rows].sum(axis=0).astype(float) if rows else np.full(len(works.time), np.nan)
+    known = np.isfinite(power)
+    count = np.bincount(hour[known], minlength=grid.n)[: grid.n]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        kw = np.where(count > 0, np.bincount(hour[known], power[known], minlength=grid.n)[: grid.n] / count, np.nan)
+    return xr.Dataset(
+        {
+            "production": ("hour", kw, {"units": "kW"}),
+            "flow": ("hour", flow, {"units": "1"}),
+            "temperature": (("sensor", "hour"), degrees, {"units": "°C"}),
+        },
+        coords={"hour": grid.hours.to_numpy()},
+    )
 
 
 def read_emissions(catalog: CatalogView, points: pd.DataFrame, ours: list[str], grid: Grid) -> dict[str, NDArray[np.float32]]:
