@@ -202,6 +202,16 @@ def test_conflict_is_found_worded_and_jensen_is_positive() -> None:
     assert inside.min() > jensen(f, 0, np.arange(0, 20), [0, 1]).max()
 
 
+def test_a_duty_outside_the_state_has_conflicts_of_its_own() -> None:
+    e = evidence({"dust": [0] * 40, "cover": [2] * 20 + [0] * 20})
+    found = detect_conflicts(fused(e), e)
+    assert found["rule"].tolist() == ["dust_low_with_uncovered_pile"]
+    assert found["strength"].iloc[0] > 0
+    assert (found["end"].iloc[0] - found["start"].iloc[0]) == pd.Timedelta(hours=20)
+    agreeing = evidence({"dust": [2] * 40, "cover": [2] * 40})
+    assert len(detect_conflicts(fused(agreeing), agreeing)) == 0
+
+
 def test_no_conflict_where_a_party_is_not_installed() -> None:
     assert len(detect_conflicts(fused(evidence({"mark": [1] * 40})))) == 0
 

@@ -5,7 +5,8 @@ The measure flags and words a conflict; it does not rank leads (ranking by it al
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from importlib.resources import files
 from typing import Any, Literal
 
@@ -14,8 +15,9 @@ import pandas as pd
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from workbench.contracts import result_frame, stable_id
-from workbench.cross.evidence import Channel
+from workbench.contracts import KIND_WORDS, Kind, result_frame, stable_id
+from workbench.cross.duties import duty_conflict, duty_of
+from workbench.cross.evidence import Channel, Evidence
 from workbench.cross.fusion import Fused
 from workbench.cross.roles import roles
 from workbench.cross.states import regime_words
@@ -51,21 +53,34 @@ def catalogue() -> dict[str, ConflictRule]:
     return {name: ConflictRule.model_validate(row) for name, row in raw["rules"].items()}
 
 
-def detect_conflicts(fused: Fused) -> pd.DataFrame:
+def detect_conflicts(fused: Fused, raw: Evidence | None = None) -> pd.DataFrame:
     """Return the conflicts (contract table) of all enterprises.
+
+    Parameters
+    ----------
+    fused : Fused
+        For rules about the physical state.
+    raw : Evidence, optional
+        The channels as the models gave them: for rules about a duty outside that state, such as covering a pile.
+
+    Notes
+    -----
 
     A run of hours in which every condition of a rule holds, at least ``hours`` long, is one conflict; it is kept where
     Jensen's measure of the channels involved is positive, that is, where the model agrees that they do not go together.
     """
     rows: list[dict[str, Any]] = []
     for name, rule in catalogue().items():
-        parties = {role: [i for i, c in enumerate(fused.evidence.channels) if c.role == role] for role in rule.all}
+        duty = duty_of(list(rule.all))
+        e = raw if duty and raw is not None else fused.evidence
+        parties = {role: [i for i, c in enumerate(e.channels) if c.role == role] for role in rule.all}
         if not all(parties.values()):
             continue
-        shows = {role: {i: _at(fused.evidence.channels[i], rule.all[role]) for i in ids} for role, ids in parties.items()}
+        shows = {role: {i: _at(e.channels[i], rule.all[role]) for i in ids} for role, ids in parties.items()}
         holds = np.logical_and.reduce([np.logical_or.reduce(list(by.values())) for by in shows.values()])
+        measured = partial(_duty, e, duty) if duty else partial(_physical, fused)
         for i in np.flatnonzero(holds.any(1)):
-            rows += _runs(fused, name, rule, int(i), holds[i], parties, shows)
+            rows += _runs(e, name, rule, int(i), holds[i], parties, shows, measured)
     frame = pd.DataFrame(rows)
     return result_frame("conflicts", frame.sort_values(["enterprise_id", "start", "rule"], kind="stable") if len(frame) else frame)
 
@@ -74,14 +89,27 @@ def _at(c: Channel, levels: list[str]) -> np.ndarray:
     return np.isin(c.values, [c.levels.index(x) for x in levels if x in c.levels])
 
 
+def _physical(fused: Fused, i: int, hours: np.ndarray, channels: list[int]) -> tuple[float, tuple[str, str], tuple[str, str]]:
+    best, second, _ = best_regimes(fused, i, hours)
+    return float(np.mean(jensen(fused, i, hours, channels))), regime_words(best), regime_words(second)
+
+
+def _duty(e: Evidence, duty: str, i: int, hours: np.ndarray, channels: list[int]) -> tuple[float, tuple[str, str], tuple[str, str]]:
+    measure, breached = duty_conflict(e, i, hours, channels, duty)
+    zh, en = KIND_WORDS[Kind(duty)]
+    states = (f"{zh}，监测未见", f"{en}, unseen by its monitor"), ("义务已履行，所见有误", "the duty is kept and what was seen is mistaken")
+    return float(measure.mean()), *(states if breached >= 0.5 else states[::-1])
+
+
 def _runs(
-    fused: Fused,
+    e: Evidence,
     name: str,
     rule: ConflictRule,
     i: int,
     holds: np.ndarray,
     parties: dict[str, list[int]],
     shows: dict[str, dict[int, np.ndarray]],
+    measured: Callable[[int, np.ndarray, list[int]], tuple[float, tuple[str, str], tuple[str, str]]],
 ) -> list[dict[str, Any]]:
     edge = np.flatnonzero(np.diff(np.r_[False, holds, False].astype(np.int8)))
     runs = [(a, b) for a, b in zip(edge[::2], edge[1::2], strict=True) if b - a >= rule.hours]
@@ -96,12 +124,9 @@ def _runs(
         hours = np.concatenate([np.arange(a, b) for a, b in group])
         a, b = group[0][0], group[-1][1]
         channels = [next(k for k in ids if shows[role][k][i, hours].any()) for role, ids in parties.items()]
-        strength = float(np.mean(jensen(fused, i, hours, channels)))
+        strength, (best_zh, best_en), (second_zh, second_en) = measured(i, hours, channels)
         if strength <= 0:
             continue
-        best, second, _ = best_regimes(fused, i, hours)
-        (best_zh, best_en), (second_zh, second_en) = regime_words(best), regime_words(second)
-        e = fused.evidence
         out.append(
             {
                 "conflict_id": stable_id("C", name, e.enterprises[i], e.hours[a].isoformat()),

@@ -158,7 +158,7 @@ def leads_of(
         rows.append(lead_row(c, _of(c, fused, quiet), said, maps[(c.queue, c.episode.track)], name.get(ident, ident)))
     leads = ranked(pd.DataFrame(rows))
     parts = _explained(leads, candidates, rows, maps, ready, asked)
-    return result_frame("leads", leads), detect_conflicts(fused), result_frame("attributions", parts)
+    return result_frame("leads", leads), detect_conflicts(fused, ready.raw), result_frame("attributions", parts)
 
 
 def _of(c: Candidate, fused: Fused, quiet: Fused) -> Fused:
