@@ -87,13 +87,13 @@ def test_humidity_swelling_of_all_optical_monitors_is_not_raised() -> None:
     assert len(raised(judge(town.catalog()))) <= dry + 2
 
 
-@pytest.mark.parametrize(("answer", "expected"), [(0.04, False), (0.5, True)])
-def test_a_little_dust_in_the_wind_is_usual_and_much_is_not(answer: float, expected: bool) -> None:
-    """A site may answer to the wind about as others do; one that dusts in every strong wind does not make that the rule."""
+def test_a_site_that_always_answers_to_the_wind_is_its_usual_self() -> None:
+    """An open yard dusts in every strong wind; what is new stands out, and its usual answer does not."""
     town = make_town(8)
     wind = town.weather["wind_speed"].to_numpy()
-    town.value[3] *= 1 + answer * np.maximum(wind - 2, 0)
-    assert ("E03" in set(raised(judge(town.catalog()))["enterprise_id"])) == expected
+    before = (raised(judge(town.catalog()))["enterprise_id"] == "E03").sum()
+    town.value[3] *= 1 + 0.15 * np.maximum(wind - 2, 0)
+    assert (raised(judge(town.catalog()))["enterprise_id"] == "E03").sum() <= before + 1
 
 
 def test_a_fence_that_reads_half_for_days_is_doubted() -> None:
@@ -104,7 +104,7 @@ def test_a_fence_that_reads_half_for_days_is_doubted() -> None:
 
 
 def test_recall_and_false_alarms_with_their_intervals() -> None:
-    """Thirty honest towns' worth of site-months and as many episodes: bounds that a broken model does not meet."""
+    """Six towns, 144 site-months, 24 episodes of 1 to 6 days: the interval of each figure lies on the right side of its bound."""
     from scipy.stats import binom, chi2
 
     hits, episodes, false, months = 0, 0, 0, 0.0
@@ -123,7 +123,7 @@ def test_recall_and_false_alarms_with_their_intervals() -> None:
             hits, episodes, right = hits + bool(mine.any()), episodes + 1, right | mine
         false, months = false + int((~right).sum()), months + town.sites * 2
     assert binom.cdf(hits, episodes, 0.8) > 0.025, f"recall {hits}/{episodes}"
-    assert chi2.ppf(0.025, 2 * false) / 2 / months < 0.10, f"{false} false alarms in {months:.0f} site-months"
+    assert chi2.ppf(0.975, 2 * false + 2) / 2 / months < 0.10, f"{false} false alarms in {months:.0f} site-months"
 
 
 def test_units_do_not_matter(dusty: tuple[Town, pd.DataFrame]) -> None:

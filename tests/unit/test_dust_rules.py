@@ -84,7 +84,7 @@ def test_witnesses_move_the_score_the_way_physics_says() -> None:
     judge, numbers = rules_series.dust_rises_over_background, SETTINGS.of("dust_rises_over_background")
     plain = judge(candidate(6.0), **numbers).score
     for around, sign in (
-        ({"ratio": 3.0}, 1), ({"working": 0.9}, 1), ({"wind": 1.8}, 1), ({"coarse": 0.5}, 1), ({"other": 3.0}, 1),
+        ({"ratio": 3.0}, 1), ({"working": 0.9}, 1), ({"wind": 2.2}, -1), ({"wind": 0.5}, -1), ({"coarse": 0.5}, 1), ({"other": 3.0}, 1),
         ({"producing": 0.4}, 1), ({"rain": 0.5}, -1), ({"humid": 0.5}, -1), ({"shared": 0.4}, -1), ({"upwind": 0.8}, -1),
         ({"coarse": -0.5}, -1), ({"working": 0.1}, -1),
     ):  # fmt: skip

@@ -1,8 +1,8 @@
 """What is ordinary for a site: its usual ratio to the background and its scatter, by class of hour.
 
-A site's usual ratio is the median of its own hours (working or not, humid or not), and its own answer to the wind. It
-may not stand further above those of the other sites than usual ratios differ among themselves, so that whoever always
-dusts does not make that the rule.
+A site's usual ratio is the median of its own hours (working or not, humid or not). It may not stand further above those
+of the other sites than usual ratios differ among themselves, so that whoever always dusts does not make that the rule.
+Its answer to the wind is its own: an open yard dusts in every strong wind, lawfully or not, and what is new stands out.
 The scatter is robust, and grows or shrinks with the disagreement of the neighbours, the wind and the humidity.
 """
 
@@ -12,6 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+WINDS = (0.5, 0.7, 0.85, 0.93, 0.97, 0.99)
+"""Quantiles of the wind between which a site's answer to it is learned."""
 
 
 @dataclass(frozen=True)
@@ -65,10 +68,12 @@ def standardise(
     classes = work[None, :].astype(np.int64) + 2 * wet.astype(np.int64)
     usual = _usual(r, classes, shrink_hours, usual_sd)
     excess = r - usual
-    windy, humidities = _quantiles(wind, (0.5, 0.8, 0.95)), np.array([humid, 0.5 * (humid + 100.0), 0.25 * humid + 75.0])
-    for driver, edges in ((humidity, humidities), (wind, windy)):
-        excess = excess - _answer_to(driver, edges, excess, shrink_hours, usual_sd)
-    scale = _own_scale(excess, work, shrink_hours, scale_min)
+    humidities, winds = np.array([humid, 0.5 * (humid + 100.0), 0.25 * humid + 75.0]), _quantiles(wind, WINDS)
+    excess = excess - _answer_to(humidity, humidities, excess, shrink_hours, usual_sd)
+    excess = excess - _answer_to(wind, winds, excess, shrink_hours / 3.0, np.inf)
+    with np.errstate(invalid="ignore"):
+        windy = wind > winds[1] if winds.size else np.zeros(wind.shape, bool)
+    scale = _own_scale(excess, work[None, :] + 2 * windy, shrink_hours, scale_min)
     for _ in range(2):
         for driver in (spread.astype(np.float64), wind, humidity):
             scale = scale * _factor(np.abs(excess) / scale, driver)
@@ -140,12 +145,14 @@ def _held_to_others(table: NDArray[np.float64], usual_sd: float) -> NDArray[np.f
     return np.minimum(table, middle + usual_sd * max(width, 0.02))
 
 
-def _own_scale(excess: NDArray[np.float64], work: NDArray[np.bool_], shrink: float, lowest: float) -> NDArray[np.float64]:
-    """Return the robust scatter by site and working or other hours, drawn halfway to that of all sites where it is larger."""
+def _own_scale(excess: NDArray[np.float64], classes: NDArray[np.int64], shrink: float, lowest: float) -> NDArray[np.float64]:
+    """Return the robust scatter by site and class of hour, drawn halfway to that of all sites where it is larger."""
     scale = np.empty_like(excess)
-    for mask in (work, ~work):
-        pooled = max(1.4826 * _median(np.abs(excess[:, mask])), lowest)
+    for k in range(4):
+        mine = classes == k
+        pooled = max(1.4826 * _median(np.abs(excess[mine])), lowest)
         for s in range(len(excess)):
+            mask = mine[s]
             x = np.abs(excess[s, mask])
             n = int(np.isfinite(x).sum())
             own = max(1.4826 * _median(x), lowest) if n else pooled

@@ -113,7 +113,8 @@ def _judge(
         working_hours=(a.working, 3.0 * (a.working - working_half)),
         rain=(a.rain, -2.5 * max(a.rain, 0.0)),
         humidity=(a.humid, -1.5 * max(a.humid, 0.0)),
-        wind=(a.wind, 0.8 * np.log(max(a.wind, 0.1))),
+        # still air collects haze, and a gale lifts dust everywhere, beyond what a site's usual answer to wind holds
+        wind=(a.wind, 0.1 - 1.3 * abs(np.log(max(a.wind, 0.1) / 1.1))),
         shared=(a.shared, -6.0 * (a.shared - 0.10)),
         upwind=(a.upwind, -2.0 * max(a.upwind - 0.15, 0.0)),
         other_factor=(a.other, 0.5 * (a.other - 1.3)),
