@@ -348,3 +348,20 @@ def test_a_stop_at_a_cold_stack_is_no_production_and_counts_less() -> None:
         scores[name] = found.score
     plain = judged(OFF, works)[0].score
     assert scores["cold"] < plain - 1.0 < plain <= scores["warm"]
+
+
+def test_days_without_a_break_count_as_a_habit_only_where_the_facility_was_seen_to_stand() -> None:
+    plant = Plant(18)
+    gone = plant.span(22, 9, hours=(0.0, 24.0))
+    plant.meters["T"] = ("treatment", plant.served(plant.on & ~gone))
+    works = plant.works()
+    scores = {}
+    for name, condition in (("alone", None), ("stood", plant.on & ~gone), ("ran", plant.on)):
+        seen = Witnesses(GRID)
+        if condition is not None:
+            level = np.where(condition, 900.0, 5.0).reshape(1, -1, 4).mean(axis=2)
+            seen = replace(seen, condition=level.astype(np.float32))
+        (found,) = judged(OFF, works, seen)
+        scores[name] = 1 / (1 + np.exp(-found.score))
+    alert = SETTINGS.prep("calibration")["alert"]
+    assert scores["ran"] < scores["alone"] < alert < scores["stood"]

@@ -132,12 +132,11 @@ def _campaign(
     rule: str, works: Works, mine: NDArray[np.bool_], a: int, b: int, seen: Witnesses, words: tuple[str, str], base: float,
     numbers: dict[str, float],
 ) -> Judgement:  # fmt: skip
-    parts = _pattern(works, mine, a, b, numbers, idle="idling" in rule) | _witnessed(
-        works, mine, seen, numbers["hours_min"], idle="idling" in rule
-    )
+    told = _witnessed(works, mine, seen, numbers["hours_min"], idle="idling" in rule)
+    parts = _pattern(works, mine, a, b, numbers, idle="idling" in rule, stood=_seen_to_stand(told)) | told
     doubt = _elsewhere(parts) or _unseen(parts)
     minutes, share = float(mine.sum() * works.step_s / 60), parts["share_of_production"].value
-    days, stops = len(np.unique(works.time[mine].astype("datetime64[D]"))), parts["stops"].value
+    days, stops = len(np.unique(works.time[mine].astype("datetime64[D]"))), separate_stops(works, mine)
     start, end = works.stamp(a), works.stamp(b)
     lengths = np.diff(np.flatnonzero(np.diff(np.r_[0, mine.astype(np.int8), 0])))[::2]
     longest = float(lengths.max() * works.step_s / 3600)
@@ -183,14 +182,20 @@ def _elsewhere(parts: dict[str, Part]) -> tuple[str, str] | None:
 
 def _unseen(parts: dict[str, Part]) -> tuple[str, str] | None:
     """Return, in both languages, that only a reading of nothing says so, where the meter shows a standby load at rest."""
-    condition, emission, total = (parts[n].value for n in ("condition", "emission", "load_on_total"))
-    if not parts["exact_zero"].value > 0.8 or condition < 0.5 or emission > 1.8 or total < GONE:
+    if not parts["exact_zero"].value > 0.8 or _seen_to_stand(parts) or parts["load_on_total"].value < GONE:
         return None
     zh = "读数为零而平时停机有待机负荷，别无旁证，可能是电表断线，不评价"
     return zh, "it reads exactly nothing though at rest it shows a standby load, and nothing else saw it stand: perhaps a broken wire"
 
 
-def _pattern(works: Works, mine: NDArray[np.bool_], a: int, b: int, numbers: dict[str, float], *, idle: bool) -> dict[str, Part]:
+def _seen_to_stand(parts: dict[str, Part]) -> bool:
+    """Return whether the facility's condition or the stack's concentration saw the treatment stand."""
+    return bool(parts["condition"].value < 0.5 or parts["emission"].value > 1.8)
+
+
+def _pattern(
+    works: Works, mine: NDArray[np.bool_], a: int, b: int, numbers: dict[str, float], *, idle: bool, stood: bool
+) -> dict[str, Part]:
     """Return what the stops look like by themselves."""
     producing, hours = works.producing, works.step_s / 3600
     times, total, stops = works.time[mine], float(mine.sum() * hours), separate_stops(works, mine)
@@ -206,7 +211,10 @@ def _pattern(works: Works, mine: NDArray[np.bool_], a: int, b: int, numbers: dic
     weekend = _on_weekend(times) - _on_weekend(works.time[lo:hi][producing[lo:hi]])
     denied = float(works.denied[mine].mean())
     # a breakdown, or a meter that fails, lasts long too: length speaks for a habit only where the stops repeat
-    repeats = float(np.clip((stops - 1.0) / 3.0, 0.0, 1.0))
+    # - unless the facility's own sensor or the stack saw it stand: then every day that began without it was a decision
+    if stood:
+        stops = max(stops, float(len(np.unique(times.astype("datetime64[D]")))))
+    repeats = 1.0 if stood else float(np.clip((stops - 1.0) / 3.0, 0.0, 1.0))
 
     def of_habit(x: float) -> float:
         return min(x, 0.0) + repeats * max(x, 0.0)
