@@ -7,7 +7,8 @@ fence monitor of a site, the other three its surroundings.
 2. One plume episode a quarter is added to the station: a burst of a working day, a habit of working hours over five
    days, and three days on end. Recall of episodes at one false alarm per site-quarter on the honest series, beside a
    threshold on the raw value, on the ratio to the other stations, a z-score against the own past, and an isolation forest.
-   Intervals are Wilson's over episodes.
+   Intervals are Wilson's over episodes. The parts of this model's score were set on such series: the honest tail
+   (shape of the null) on the same four stations, the coarseness of dust by physics, as in the plumes.
 
 ``--quick``: one year. Without the data the line of JSON says so. The last line is JSON.
 """
@@ -37,6 +38,8 @@ PLACES = ((116.40, 39.98), (116.23, 40.22), (116.42, 39.93), (116.66, 40.13))
 FACTORS = {"PM10": "a34002", "PM2.5": "a34004"}
 KINDS = {"burst": (1, 8, 18), "habit": (5, 8, 18), "days on end": (3, 0, 24)}
 """Days, first hour and last hour of an injected episode."""
+FINE = 0.25
+"""PM2.5 in the PM10 of a plume: resuspended dust is coarse (recalled from AP-42, 0.1 to 0.25)."""
 SIZES = (40.0, 80.0, 160.0)
 """Median of what a plume adds to PM10 at the fence, µg/m³."""
 JOIN = 6
@@ -106,7 +109,7 @@ def main() -> None:
     scores = {name: [score(s) for s in honest] for name, score in SCORERS.items()}
     quarters = len(honest) * 4
     print(f"{len(honest)} station-years, honest; UCI 501, CC BY 4.0")
-    false_alarms(scores["this model"], len(honest))
+    false_alarms([this_model(s, {}) for s in honest], len(honest))
     cuts = {name: cut_at(s, quarters) for name, s in scores.items()}
     table = []
     for size in SIZES:
@@ -207,7 +210,7 @@ def inject(s: Station, kind: str, size: float, rng: np.random.Generator) -> Stat
         dry = ~(s.weather["rain"].to_numpy()[seen[0] : seen[1]] > 0.1)
         wind = np.nan_to_num(s.weather["wind_speed"].to_numpy()[seen[0] : seen[1]], nan=1.5)
         plume = np.where(on & dry, size * rng.lognormal(0.0, 0.6, len(hour)) * np.clip(0.7 + 0.2 * wind, 0.7, 2.0), 0.0)
-        for f, share in (("PM10", 1.0), ("PM2.5", 0.25)):  # resuspended dust is coarse
+        for f, share in (("PM10", 1.0), ("PM2.5", FINE)):
             out.value[f][seen[0] : seen[1]] += (share * plume).astype(np.float32)
         out.spans.append(seen)
     return out
@@ -218,9 +221,9 @@ def inject(s: Station, kind: str, size: float, rng: np.random.Generator) -> Stat
 Alarms = list[tuple[int, int, float]]
 
 
-def this_model(s: Station) -> Alarms:
-    """Findings of the model, by log-odds."""
-    model = load("dust")
+def this_model(s: Station, overrides: dict[str, float] | None = None) -> Alarms:
+    """Runs of the model by log-odds, weak ones too unless ``overrides`` say otherwise: the cut is set below."""
+    model = load("dust", overrides={"runs.log_odds_min": -9.0} if overrides is None else overrides)
     features = model.features(View(s), View(s).period)
     found = model.fit(features, View(s).labels(), seed=0).assess(features)
     found = found[found["p_breach"].notna() & (found["kind"] == "fugitive")]

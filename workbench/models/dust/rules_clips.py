@@ -1,7 +1,7 @@
 """Rules on labelled clips: what a person or the platform saw, at that place and time. Unlabelled clips say nothing.
 
 Clips of one label are one matter as long as no clip of the opposite label lies between them. A label can be wrong and a
-sight can be lawful, so one label alone is about even; more clips, more days and the fence monitor move it.
+sight can be lawful, so one label alone decides nothing; more clips, more days and the fence monitor move it.
 """
 
 from __future__ import annotations
