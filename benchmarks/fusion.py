@@ -1,8 +1,9 @@
-"""The cross-model layer: speed, cost against length of history, real label sets, simulated districts beside baselines.
+"""The cross-model layer: speed, cost against length of history, coverage, real label sets, simulated districts, learning.
 
-``--quick`` takes a tiny district and fewer windows; ``--fit`` adds the PyMC fit at 1, 10 and 100 million hours;
-``--catalog`` takes districts of one's own (a truth table beside the catalog is needed). Real data are looked for in
-``../shared`` beside the project (``--shared``). The last line is JSON: {name, value, unit, low, high, n, peers, ratios}.
+``--quick`` takes a tiny district and fewer windows; ``--only PART`` (may be repeated) runs some parts: speed, history,
+coverage, real, districts, curve; ``--fit`` adds the PyMC fit to the history and the districts. ``--catalog`` takes
+districts of one's own (a truth table beside the catalog is needed). Real data are looked for in ``../shared`` beside the
+project (``--shared``). The last line is JSON: {name, value, unit, low, high, n, peers, ratios}.
 """
 
 from __future__ import annotations
@@ -15,23 +16,24 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import xarray as xr
+from _districts import BUDGETS, World, beside_baselines, joined, learning_curve, world
+from _label_sets import crowd, rise
 
 from workbench.contracts import limit_threads
-from workbench.cross import build_leads
-from workbench.cross.baselines import NAMES, rerank
-from workbench.cross.latent_class import POWERS, choose_power, fit_latent_class
 from workbench.cross.patterns import PatternCounter
 from workbench.cross.scoring import window_posteriors
 from workbench.cross.states import N_STATES
 
 ROOT = Path(__file__).resolve().parents[1]
-MODELS = ("monitoring", "permit", "energy_tax")
-METRICS = ("precision@20", "precision@70", "silent_queue_precision", "false_alerts_removed@90", "brier")
+PARTS = ("speed", "history", "coverage", "real", "districts", "curve")
 
 
 def speed(windows: int, channels: int = 16) -> dict[str, float]:
-    """Return windows per second by exact enumeration of 384 states, and of the same sums in NumPy."""
+    """Return windows per second by exact enumeration of 384 states, of the same sums in NumPy, and what the machine could do.
+
+    The floor: every window needs states × channels multiplications; ``multiplications_per_s`` are those of a bare loop of
+    the same length over tables that stay in the first cache, on as many threads.
+    """
     rng = np.random.default_rng(0)
     levels = 5
     state = rng.random((levels * channels + 1, N_STATES)) + 0.01
@@ -40,7 +42,7 @@ def speed(windows: int, channels: int = 16) -> dict[str, float]:
     prior, label = rng.dirichlet(np.ones(N_STATES)), rng.integers(0, 40, N_STATES)
     window_posteriors(state, codes[:10], prior, label, 40)
     laps = []
-    for _ in range(3):
+    for _ in range(5):
         t = time.perf_counter()
         got = window_posteriors(state, codes, prior, label, 40)
         laps.append(time.perf_counter() - t)
@@ -53,12 +55,36 @@ def speed(windows: int, channels: int = 16) -> dict[str, float]:
     plain = len(few) / (time.perf_counter() - t)
     if not np.allclose(want, got[: len(few)], atol=1e-9):
         raise SystemExit("enumeration and NumPy disagree")
-    return {"windows_per_s": windows / min(laps), "slowest": windows / max(laps), "numpy_windows_per_s": plain}
+    floor = multiplications(windows * channels) / (N_STATES * channels)
+    return {"windows_per_s": windows / min(laps), "slowest": windows / max(laps), "numpy_windows_per_s": plain, "floor": floor}
+
+
+def multiplications(rows: int) -> float:
+    """Return multiplications per second of the bare product over rows of 384 numbers (all threads, first cache)."""
+    import numba as nb
+
+    @nb.njit(parallel=True)
+    def product(table: np.ndarray, n: int) -> float:  # pragma: no cover - compiled
+        total = 0.0
+        for _ in nb.prange(64):
+            acc = np.ones(table.shape[1])
+            for i in range(n // 64):
+                row = i % len(table)
+                for s in range(table.shape[1]):
+                    acc[s] *= table[row, s]
+            total += acc[0]
+        return total
+
+    table = np.full((8, N_STATES), 1.0 - 1e-12)
+    product(table, 64)
+    t = time.perf_counter()
+    product(table, rows)
+    return rows * N_STATES / (time.perf_counter() - t)
 
 
 def history(sizes: list[int], fit_rows: int) -> list[dict[str, float]]:
     """Return seconds to count, and to fit on what was counted, for growing histories made of one district repeated."""
-    from workbench.cross.fit import fit, reduce_rows
+    from workbench.cross.fit import reduce_rows, sampler
     from workbench.cross.simulate import draw
 
     drawn = draw(350, 2880, np.random.default_rng(1))
@@ -68,6 +94,7 @@ def history(sizes: list[int], fit_rows: int) -> list[dict[str, float]]:
     )
     block = np.concatenate([block, np.full((len(block), 1), -1, dtype=np.int8)], axis=1)
     out = []
+    run = None
     for size in sizes:
         counter = PatternCounter(block.shape[1])
         t = time.perf_counter()
@@ -78,201 +105,62 @@ def history(sizes: list[int], fit_rows: int) -> list[dict[str, float]]:
         row = {"hours": float(size), "distinct": float(len(counter)), "count_s": time.perf_counter() - t}
         if fit_rows:
             data = reduce_rows(counter, len(e.channels), fit_rows, seed=0)
-            result = fit(e, data=data, seed=1, draws=1000, tune=500)
-            row |= {
-                "fit_s": result.diagnostics["seconds"],
-                "r_hat": result.diagnostics["r_hat"],
-                "ess": result.diagnostics["ess"],
-                "divergences": result.diagnostics["divergences"],
-                "passed": float(result.passed),
-            }
-        print("  " + ", ".join(f"{k} {v:,.3g}" for k, v in row.items()))
+            run = run or sampler(e, data)
+            result = run(data, seed=1, draws=500, tune=400, chains=2)
+            d = result.diagnostics
+            row |= {"compile_s": d["compile_seconds"], "sample_s": d["seconds"] - d["compile_seconds"]}
+            row |= {k: d[k] for k in ("r_hat", "ess", "divergences", "steps")} | {"passed": float(result.passed)}
+        print("  " + ", ".join(f"{k} {v:,.4g}" for k, v in row.items()), flush=True)
         out.append(row)
     return out
 
 
-def log_loss(y: np.ndarray, p: np.ndarray) -> np.ndarray:
-    """Return the loss of each item, in nats."""
-    return np.asarray(-np.log(np.clip(p[np.arange(len(y)), y], 1e-4, 1)))
+def fitted_leads(w: World) -> pd.DataFrame:
+    """Return leads fused with fitted parameters (expert priors where the gate refuses)."""
+    from workbench.cross import build_leads, prepare
+    from workbench.cross.fit import fit
 
-
-def calibration_error(y: np.ndarray, p: np.ndarray, bins: int = 10) -> float:
-    """Return the expected calibration error of the most likely class."""
-    sure, right = p.max(1), p.argmax(1) == y
-    k = np.minimum((sure * bins).astype(int), bins - 1)
-    return float(sum(abs((right - sure)[k == b].sum()) for b in range(bins)) / len(y))
-
-
-def table_row(name: str, y: np.ndarray, p: np.ndarray, groups: np.ndarray) -> dict[str, object]:
-    """Return log-loss with a bootstrap interval over groups, and calibration error."""
-    p = np.clip(p, 1e-6, None)
-    p = p / p.sum(1, keepdims=True)
-    loss = log_loss(y, p)
-    codes = pd.factorize(groups)[0]
-    total, n = np.bincount(codes, weights=loss), np.bincount(codes)
-    rng = np.random.default_rng(0)
-    pick = rng.integers(0, len(n), (1000, len(n)))
-    low, high = np.quantile(total[pick].sum(1) / n[pick].sum(1), [0.025, 0.975])
-    return {"method": name, "log_loss": loss.mean(), "low": low, "high": high, "calibration_error": calibration_error(y, p), "n": len(y)}
-
-
-def rise(shared: Path) -> pd.DataFrame:
-    """Smoke clips: citizens and a detector against the expert, each view predicted from the others."""
-    from sklearn.linear_model import LogisticRegression
-
-    d = pd.read_csv(shared / "data/fusion/rise_citizen_expert_detector.csv")
-    d = d[d["label_state_admin"].isin([16, 23])].reset_index(drop=True)
-    y = (d["label_state_admin"] == 23).astype(int).to_numpy()
-    views = d["view"].to_numpy()
-    states = sorted(set(d["label_state"]))
-    citizen = d["label_state"].map({s: i for i, s in enumerate(states)}).to_numpy()  # no answer is a level: that nobody said is evidence
-    detector = (d["p"] * 4).round().astype(int).to_numpy()
-    said = np.c_[citizen, detector]
-    logit = np.log((d["p"] + 0.01) / (1.01 - d["p"])).to_numpy()[:, None]
-    onehot = np.eye(len(states))[citizen]
-    methods = {n: np.zeros((len(d), 2)) for n in ("detector, Platt", "stacking", "Dawid–Skene form, labelled", "latent class")}
-    for v in np.unique(views):
-        te = views == v
-        known = np.where(te, -1, y)
-        for name, x in (("detector, Platt", logit), ("stacking", np.hstack([logit, onehot]))):
-            methods[name][te] = LogisticRegression().fit(x[~te], y[~te]).predict_proba(x[te])
-        for name, difficulties in (("Dawid–Skene form, labelled", 1), ("latent class", 2)):
-            model = fit_latent_class(said, 2, labels=known, difficulties=difficulties, groups=[0, 1], pooling=20)
-            methods[name][te] = model.posterior(said[te])
-    return pd.DataFrame([table_row(n, y, p, views) for n, p in methods.items()])
-
-
-def tempered(p: np.ndarray, y: np.ndarray, train: np.ndarray) -> np.ndarray:
-    """Return p to the power that fits the labels of ``train`` best: what peers are allowed too."""
-    log = np.log(np.clip(p, 1e-6, None))
-    options = []
-    for power in (3.0, 2.0, 1.5, *POWERS):
-        q = np.exp(power * (log - log.max(1, keepdims=True)))
-        options.append(q / q.sum(1, keepdims=True))
-    return options[int(np.argmin([log_loss(y[train], q[train]).mean() for q in options]))]
-
-
-def crowd(shared: Path, name: str) -> pd.DataFrame:
-    """Crowd labels: fitted without truth; one number, how far words are their own, on four fifths, judged on the last fifth."""
-    folder = shared / "data/fusion" / name
-    answers, truth = pd.read_csv(folder / "answer.csv"), pd.read_csv(folder / "truth.csv").set_index("question")["truth"]
-    questions, workers = sorted(set(answers["question"])), sorted(set(answers["worker"]))
-    said = np.full((len(questions), len(workers)), -1)
-    at = {q: i for i, q in enumerate(questions)}, {w: i for i, w in enumerate(workers)}
-    said[answers["question"].map(at[0]), answers["worker"].map(at[1])] = answers["answer"]
-    y = truth.loc[questions].to_numpy()
-    k = int(truth.max()) + 1
-    votes = np.stack([(said == c).sum(1) for c in range(k)], axis=1) + 0.5
-    peers = {"majority": votes / votes.sum(1, keepdims=True)}
-    try:
-        from crowdkit.aggregation import DawidSkene
-
-        p = DawidSkene(n_iter=100).fit_predict_proba(answers.set_axis(["task", "worker", "label"], axis=1))
-        p = p.reindex(questions).reindex(columns=range(k)).fillna(0).to_numpy() + 1e-9
-        peers["Dawid–Skene (crowd-kit)"] = p / p.sum(1, keepdims=True)
-    except ImportError:
-        print("  crowd-kit is not installed (pip install '.[bench]'): its peer is left out")
-    model = fit_latent_class(said, k, difficulties=2)
-    plain = {**peers, "latent class": model.posterior(said)}
-    judged = {f"{n}, power from labels": np.zeros((len(y), k)) for n in plain}
-    fold = np.random.default_rng(0).permutation(len(y)) % 5
-    for f in range(5):
-        te, tr = fold == f, fold != f
-        for n, p in peers.items():
-            judged[f"{n}, power from labels"][te] = tempered(p, y, tr)[te]
-        judged["latent class, power from labels"][te] = model.posterior(said[te], choose_power(model, said, np.where(tr, y, -1)))
-    return pd.DataFrame([table_row(n, y, p, np.array(questions)) for n, p in {**plain, **judged}.items()])
-
-
-def district(catalog_file: Path) -> tuple[pd.DataFrame, list[xr.Dataset], pd.DataFrame, pd.DataFrame]:
-    """Return findings, evidence, inspections and enterprises of a district, from every model."""
-    from workbench import models
-    from workbench.catalog import open_catalog
-
-    catalog = open_catalog(str(catalog_file))
-    labels = catalog.labels()
-    findings, evidence = [], []
-    for name in MODELS:
-        if name not in models.available():
-            continue
-        model = models.load(name)
-        features = model.features(catalog, catalog.period)
-        fitted = model.fit(features, labels, seed=7)
-        findings.append(fitted.assess(features))
-        evidence.append(fitted.evidence(features))
-    return pd.concat(findings, ignore_index=True), evidence, labels, catalog.table("enterprises")
-
-
-def beside_baselines(catalog_file: Path, curve: list[int]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return metrics of the fusion and of each baseline on one district, and the learning curve."""
-    from workbench.evaluation import against_truth
-
-    findings, evidence, labels, enterprises = district(catalog_file)
-    truth = catalog_file.with_name("truth.parquet")
-    known = {"seed": 7, "budgets": {"main": 70, "silent": 20}}
-
-    def measured(leads: pd.DataFrame) -> dict[str, tuple[float | None, float | None, float | None]]:
-        found = against_truth(leads, findings, truth, enterprises, [20, 70], 7)
-        return {m.name: (m.value, m.low, m.high) for m in found}
-
-    t = time.perf_counter()
-    leads, conflicts, _ = build_leads(findings, evidence, labels, enterprises, **known)
-    print(
-        f"  {catalog_file.parent.name}: {len(findings)} findings → {len(leads)} leads, {len(conflicts)} conflicts"
-        f" in {time.perf_counter() - t:.1f} s"
-    )
-    rows = {"fusion": measured(leads)} | {n: measured(rerank(leads, findings, labels, n)) for n in NAMES}
-    table = pd.DataFrame(rows).T
-    order = np.random.default_rng(0).permutation(sorted(set(labels["enterprise_id"])))
-    points = {}
-    for n in curve:
-        some = labels[labels["enterprise_id"].isin(order[:n])]
-        part, _, _ = build_leads(findings, evidence, some, enterprises, **known)
-        points[min(n, len(order))] = measured(part)
-    return table, pd.DataFrame(points).T
-
-
-def shown(value: object) -> str:
-    """Return a metric with its interval."""
-    if not isinstance(value, tuple) or value[0] is None:
-        return "–"
-    return f"{value[0]:.2f} [{value[1]:.2f}, {value[2]:.2f}]" if value[1] is not None else f"{value[0]:.2f}"
+    ready = prepare(w.findings, w.evidence, w.labels, w.enterprises)
+    result = fit(ready.fused.evidence, w.labels, w.enterprises, seed=7)
+    print(f"  {w.name}: {result.reason}, {result.diagnostics.get('seconds', 0):.0f} s")
+    return build_leads(w.findings, w.evidence, w.labels, w.enterprises, seed=7, budgets=BUDGETS, reliability=result)[0]
 
 
 def main() -> None:
     """Run and print; the last line is JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--fit", action="store_true", help="also fit in PyMC (minutes)")
+    parser.add_argument("--only", choices=PARTS, action="append", help="parts to run; may be repeated")
+    parser.add_argument("--fit", action="store_true", help="also fit in PyMC: histories, and districts beside the expert priors")
     parser.add_argument("--catalog", type=Path, action="append", help="district with truth.parquet beside it; may be repeated")
     parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared")
     a = parser.parse_args()
     limit_threads()
+    parts = a.only or [p for p in PARTS if not (a.quick and p in ("coverage", "curve"))]
 
-    print("exact enumeration, 384 states × 16 channels")
     s = speed(100_000 if a.quick else 600_000)
-    print(f"  {s['windows_per_s']:,.0f} windows/s, NumPy {s['numpy_windows_per_s']:,.0f}")
-    print("cost against the length of the history")
-    history([1_000_000, 10_000_000] if a.quick else [1_000_000, 10_000_000, 100_000_000], 120 if a.fit else 0)
-    if (a.shared / "data/fusion").is_dir():
-        for title, table in (("rise, unseen views", rise(a.shared)), ("duck", crowd(a.shared, "duck")), ("dog", crowd(a.shared, "dog"))):
-            print(f"{title}\n{table.round(3).to_string(index=False)}")
-    else:
-        print(f"real label sets are not here ({a.shared / 'data/fusion'}): skipped")
-    print("districts: the fusion beside its baselines, on the same candidate leads")
-    with tempfile.TemporaryDirectory() as folder:
-        files = a.catalog or []
-        if not files:
-            from workbench.district import generate
-
-            seeds = [31] if a.quick else [31, 32]
-            files = [generate(Path(folder) / f"seed{n}", scale="tiny" if a.quick else "small", seed=n, progress=False) for n in seeds]
-        for file in files:
-            table, curve = beside_baselines(file, [0, 30] if a.quick else [0, 25, 75, 150, 300])
-            keep = [m for m in METRICS if m in table.columns] or list(table.columns)
-            print(table[keep].map(shown).to_string())
-            print("  learning curve, by number of inspected enterprises whose labels are known to the fusion")
-            print(curve[keep].map(shown).to_string())
+    print("exact enumeration, 384 states × 16 channels")
+    print(
+        f"  {s['windows_per_s']:,.0f} windows/s, NumPy {s['numpy_windows_per_s']:,.0f}, bare multiplications would allow {s['floor']:,.0f}"
+    )
+    if "history" in parts:
+        print("cost against the length of the history")
+        history([1_000_000, 10_000_000] if a.quick else [1_000_000, 10_000_000, 100_000_000], 400 if a.fit else 0)
+    if "coverage" in parts:
+        show_coverage(20)
+    if "real" in parts:
+        if (a.shared / "data/fusion").is_dir():
+            for title, table in (
+                ("rise, unseen views", rise(a.shared)),
+                ("duck", crowd(a.shared, "duck")),
+                ("dog", crowd(a.shared, "dog")),
+            ):
+                print(f"{title}\n{table.to_string(index=False)}", flush=True)
+        else:
+            print(f"real label sets are not here ({a.shared / 'data/fusion'}): skipped")
+    if {"districts", "curve"} & set(parts):
+        with tempfile.TemporaryDirectory() as folder:
+            districts(parts, a.catalog or generated(Path(folder), quick=a.quick), fit=a.fit)
     print(
         json.dumps(
             {
@@ -281,12 +169,46 @@ def main() -> None:
                 "unit": "windows/s",
                 "low": s["slowest"],
                 "high": s["windows_per_s"],
-                "n": 3,
-                "peers": {"numpy": s["numpy_windows_per_s"]},
-                "ratios": {"numpy": s["windows_per_s"] / s["numpy_windows_per_s"]},
+                "n": 5,
+                "peers": {"numpy": s["numpy_windows_per_s"], "bare multiplications": s["floor"]},
+                "ratios": {"numpy": s["windows_per_s"] / s["numpy_windows_per_s"], "bare multiplications": s["windows_per_s"] / s["floor"]},
             }
         )
     )
+
+
+def show_coverage(replications: int) -> None:
+    """Print how often 90 % intervals of the fit hold parameters drawn from its prior."""
+    from workbench.cross.recovery import coverage
+
+    c = coverage(replications)
+    print(f"coverage of 90 % intervals, {replications} simulated truths, {c.seconds.mean():.1f} s of sampling each")
+    print("  all: {:.3f} [{:.3f}, {:.3f}]".format(*c.interval()))
+    for kind in c.n:
+        print("  {}: {:.3f} [{:.3f}, {:.3f}], n {}".format(kind, *c.interval(kind), c.n[kind]))
+
+
+def generated(folder: Path, *, quick: bool) -> list[Path]:
+    """Return the catalogs of fresh districts."""
+    from workbench.district import generate
+
+    seeds = [31] if quick else [41, 42, 43, 44]
+    return [generate(folder / f"seed{n}", scale="tiny" if quick else "small", seed=n, progress=False) for n in seeds]
+
+
+def districts(parts: list[str], files: list[Path], *, fit: bool) -> None:
+    """Print the fusion beside its baselines, and the learning curve."""
+    if "districts" in parts:
+        worlds = [world(f) for f in files]
+        print("districts: the fusion beside its baselines, on the same candidate leads; means over districts")
+        print(beside_baselines(worlds).to_string(), flush=True)
+        if fit:
+            print("the same with fitted parameters")
+            print(beside_baselines(worlds, fitted_leads).iloc[:1].to_string(), flush=True)
+    if "curve" in parts:
+        one = joined([world(f, labelled=False) for f in files])
+        print(f"learning curve on {len(one.ids)} enterprises, half of them judged and never inspected")
+        print(learning_curve(one, [0, 10, 30, 100, 300]).to_string())
 
 
 if __name__ == "__main__":

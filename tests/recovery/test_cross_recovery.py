@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from workbench.cross.emission import emission
-from workbench.cross.fit import collapse, fit, gate, reduce_rows
+from workbench.cross.fit import collapse, gate, reduce_rows
 from workbench.cross.fusion import Reliability, expert, fuse
 from workbench.cross.latent_class import fit_latent_class
 from workbench.cross.learn import learn_ordinary, ordinary_rows
@@ -27,25 +27,6 @@ def shifted_truth(rng: np.random.Generator, roles: tuple[str, ...] = ROLES, wort
         free = ordinary_rows(p, blank_channel(name, (1, 1)).source)
         out.append(replace(p, rows=np.array([rng.dirichlet(worth * row + 0.3) if f else row for row, f in zip(p.rows, free, strict=True)])))
     return out
-
-
-@pytest.mark.slow
-def test_the_fit_covers_the_parameters_it_was_drawn_from() -> None:
-    rng = np.random.default_rng(4)
-    few = ("treatment_power", "monitor_limit", "monitor_integrity")
-    truth = draw(150, 1500, rng, channel_roles=few, emissions=shifted_truth(rng, few))
-    result = fit(truth.evidence, seed=1, rows=90, draws=300, tune=300, chains=2)
-    assert result.diagnostics["divergences"] <= 3
-    assert result.diagnostics["r_hat"] < 1.1
-    inside, n = 0, 0
-    for c, part in zip(truth.evidence.channels, truth.emissions, strict=True):
-        low, high = np.quantile(result.draws[f"theta_{c.name}"], [0.025, 0.975], axis=0)
-        known = part.rows > 0.02
-        inside += int(((part.rows >= low) & (part.rows <= high))[known].sum())
-        n += int(known.sum())
-    assert inside / n > 0.8, f"{inside} of {n} covered"
-    used = result.reliability(truth.evidence, None) if result.passed else None
-    assert used is None or used.origin == "fitted"
 
 
 def test_a_refused_fit_leaves_the_expert_priors_and_says_so() -> None:

@@ -7,15 +7,17 @@ never how well it does on real works; that is what the simulated districts, made
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from workbench.cross.emission import Emission, emission
 from workbench.cross.evidence import Channel, Evidence
+from workbench.cross.fit_model import MOTIVE_SPREAD, SHARE_SPREAD, expected_shares, regime_of, spread
 from workbench.cross.regimes import RegimePrior, regime_prior
 from workbench.cross.roles import roles
+from workbench.cross.scoring import WORD
 from workbench.cross.states import N_STATES
 
 DEFAULT_ROLES = (
@@ -120,3 +122,42 @@ def draw(
     order = np.argsort([c.name for c in channels], kind="stable")
     evidence = Evidence(ids, stamps, tuple(channels[i] for i in order))
     return Drawn(evidence, regime, state, tuple(parts[i] for i in order), prior)
+
+
+def prior_truth(channel_roles: Sequence[str], rng: np.random.Generator) -> tuple[tuple[Emission, ...], RegimePrior, dict[str, np.ndarray]]:
+    """Draw parameters from the fit's own prior.
+
+    Returns
+    -------
+    emissions : tuple of Emission
+        One per role.
+    prior : RegimePrior
+    known : dict of arrays
+        ``logit_share`` and ``delta``, to be found again.
+    """
+    mean, motives = expected_shares()
+    known = {
+        "logit_share": mean + SHARE_SPREAD * rng.normal(size=len(mean)),
+        "delta": motives + MOTIVE_SPREAD * rng.normal(size=len(motives)),
+    }
+    parts = []
+    for role in channel_roles:
+        part = emission(blank_channel(role, (1, 1)))
+        odds = np.log(part.rows) + spread(part, roles()[role].source) * rng.normal(size=part.rows.shape)
+        rows = np.exp(odds - odds.max(1, keepdims=True))
+        parts.append(replace(part, rows=rows / rows.sum(1, keepdims=True)))
+    return tuple(parts), regime_of(known["logit_share"], known["delta"], regime_prior()), known
+
+
+def draw_words(
+    words: int, rng: np.random.Generator, *, channel_roles: Sequence[str], prior: RegimePrior, emissions: Sequence[Emission]
+) -> Drawn:
+    """Draw independent words: each enterprise is one word of three days, in which every channel holds one value.
+
+    What the likelihood of the fit takes for granted, so that its intervals must cover as often as they say.
+    """
+    hourly = draw(words, 1, rng, channel_roles=channel_roles, prior=prior, emissions=emissions)
+    e = hourly.evidence
+    long = tuple(replace(c, values=np.repeat(c.values, int(WORD), axis=1)) for c in e.channels)
+    stamps = pd.date_range(e.hours[0], periods=int(WORD), freq="h")
+    return Drawn(Evidence(e.enterprises, stamps, long), hourly.regime, hourly.state, hourly.emissions, prior)
