@@ -172,10 +172,11 @@ def row_data(data: FitData, channels: Sequence[Channel], emissions: Sequence[Emi
     split = min(
         cut[:-1] if len(groups) > 1 else cut, key=lambda at: len(np.unique(place[:, :at], axis=0)) + len(np.unique(place[:, at:], axis=0))
     )
-    start, halves = [], np.empty((len(levels), 2), dtype=np.int64)
+    start: list[np.ndarray] = []
+    halves = np.empty((len(levels), 2), dtype=np.int64)
     for half, mine in enumerate((np.arange(len(order)) < split, np.arange(len(order)) >= split)):
         distinct, which = np.unique(np.where(mine[None, :], place, -1), axis=0, return_inverse=True)
-        halves[:, half] = np.asarray(which).ravel() + sum(map(len, start))
+        halves[:, half] = np.asarray(which).ravel() + sum(len(x) for x in start)
         start.append(distinct)
     both = np.vstack(start)
     odd = np.zeros((len(both), len(groups)))
