@@ -96,11 +96,15 @@ def test_a_site_that_always_answers_to_the_wind_is_its_usual_self() -> None:
     assert (raised(judge(town.catalog()))["enterprise_id"] == "E03").sum() <= before + 1
 
 
-def test_a_fence_that_reads_half_for_days_is_doubted() -> None:
+def test_a_fence_that_reads_half_for_days_is_a_fault_until_a_second_channel_speaks() -> None:
     town = make_town(9)
     town.value[5, 24 * 30 : 24 * 36] *= 0.5
-    found = raised(judge(town.catalog()), "fabrication")
-    assert set(found["enterprise_id"]) == {"E05"}
+    found = judge(town.catalog())
+    mine = found[(found["detector"] == "fence_reads_below_background") & (found["enterprise_id"] == "E05")]
+    assert mine["outcome"].tolist() == ["fault"]
+    assert not len(raised(found, "fabrication")), "one channel alone is no fraud"
+    town.clips = [("E05", str(town.hours[24 * 32 + 10]), "uncovered")]
+    assert raised(judge(town.catalog()), "fabrication")["enterprise_id"].tolist() == ["E05"]
 
 
 def test_recall_and_false_alarms_with_their_intervals() -> None:

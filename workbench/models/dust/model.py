@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from workbench.contracts import CatalogView, Period, Ruling, result_frame, stable_id
+from workbench.contracts import CatalogView, Outcome, Period, Ruling, result_frame, stable_id
 from workbench.models.dust.channels import evidence_of
 from workbench.models.dust.features import JOIN, build_features, parts_frame, results_frame
 from workbench.models.dust.judgement import probability
@@ -92,7 +92,8 @@ class FittedDust:
         frame["shift"], frame["slope"] = shift, slope
         frame["log_odds"] = np.where(violated, shift + slope * frame["score"].to_numpy(float), np.nan)
         frame["p"] = probability(frame["log_odds"].to_numpy())
-        frame["breach"] = violated & (frame["p"].to_numpy() >= self.alert)
+        fault = frame["outcome"].to_numpy() == Outcome.FAULT.value  # one channel alone is no fraud
+        frame["breach"] = violated & ~fault & (frame["p"].to_numpy() >= self.alert)
         keys = zip(*(frame[c] for c in ("rule", "enterprise_id", "point_id", "start", "end", "reason_en")), strict=True)
         frame["finding_id"] = [stable_id("dust", *k) for k in keys]
         return frame

@@ -82,9 +82,15 @@ def dust_stays_high_for_days(
 
 
 def fence_reads_below_background(run: Candidate, *, score_min: float, ratio_half: float, hours_half: float, days_half: float) -> Judgement:
-    """Judge one run of hours in which a fence monitor reads less than the air around it can hold."""
+    """Judge one run of hours in which a fence monitor reads less than the air around it can hold.
+
+    One channel alone is an instrument's fault (a fouled inlet reads so too); a fraud needs a second one, a clip that shows
+    dust or an open pile meanwhile.
+    """
     a = run.around
+    seen = len(clips_between(run.clips, run.start, run.end, ("dust", "uncovered")))
     parts = _common(run) | parts_of(
+        second_channel=(float(seen), 0.5 if seen else -3.0),
         low_ratio=(a.ratio, 2.0 * np.log(ratio_half / max(a.ratio, 0.05))),
         hours=(a.hours, 0.8 * np.log(max(a.hours, 1.0) / hours_half)),
         days=(a.days, 0.4 * np.log(max(a.days, 0.5) / days_half)),
@@ -94,11 +100,16 @@ def fence_reads_below_background(run: Candidate, *, score_min: float, ratio_half
     )
     name = PARTICLES[run.site["factor"]]
     zh = f"{_when(run)}厂界{name}读数仅为周边推算的{a.ratio:.0%}，共{a.hours:.0f}小时，涉及{a.days:.0f}天{_aside_zh(a)}"
+    zh += f"；期间有{seen}段视频见扬尘或裸露" if seen else "；仅一个通道，先按仪器故障核查"
     en = (
         f"{run.start:%Y-%m-%d %H:00} to {run.end:%Y-%m-%d %H:00}: {name} at the fence read {a.ratio:.0%} of "
         f"what its neighbours imply, {a.hours:.0f} h on {a.days:.0f} days{_aside_en(a)}"
     )
-    return _judgement("fence_reads_below_background", run, zh, en, parts, score_min, Kind.FABRICATION, Outcome.FABRICATION)
+    en += (
+        f"; {seen} clips show dust or an open pile meanwhile" if seen else "; one channel alone: to be checked as an instrument fault first"
+    )
+    outcome = Outcome.FABRICATION if seen else Outcome.FAULT
+    return _judgement("fence_reads_below_background", run, zh, en, parts, score_min, Kind.FABRICATION, outcome)
 
 
 def _judge(
