@@ -119,9 +119,10 @@ def fitted_leads(w: World) -> pd.DataFrame:
     """Return leads fused with fitted parameters (expert priors where the gate refuses)."""
     from workbench.cross import build_leads, prepare
     from workbench.cross.fit import fit
+    from workbench.cross.spoken import as_spoken
 
     ready = prepare(w.findings, w.evidence, w.labels, w.enterprises)
-    result = fit(ready.fused.evidence, w.labels, w.enterprises, seed=7)
+    result = fit(as_spoken(ready.raw, w.enterprises), w.labels, w.enterprises, seed=7)
     print(f"  {w.name}: {result.reason}, {result.diagnostics.get('seconds', 0):.0f} s")
     return build_leads(w.findings, w.evidence, w.labels, w.enterprises, seed=7, budgets=BUDGETS, reliability=result)[0]
 

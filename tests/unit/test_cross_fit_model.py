@@ -141,3 +141,41 @@ def test_the_gate_refuses_each_sign_of_a_bad_fit(divergences: float, r_hat: floa
 def test_the_table_says_when_nothing_was_fitted() -> None:
     assert convergence_table(None)["note"].iloc[0].startswith("expert priors")
     assert "refused" in convergence_table(Fit(False, "fit refused: r_hat 1.4"))["note"].iloc[0]
+
+
+def test_predictive_checks_foresee_what_was_drawn_and_see_what_was_not() -> None:
+    from dataclasses import replace
+
+    from workbench.cross.predictive import predictive_checks
+    from workbench.cross.simulate import draw
+
+    e = draw(60, 480, np.random.default_rng(0), channel_roles=("treatment_power", "monitor_limit", "smoke")).evidence
+    checks = predictive_checks(e)
+    after = checks[checks["stage"] == "posterior"]
+    assert set(checks["stage"]) == {"prior", "posterior"}
+    assert ((after["low"] <= after["observed"]) & (after["observed"] <= after["high"])).mean() >= 0.8
+    k = next(i for i, c in enumerate(e.channels) if c.role == "smoke")
+    often = e.channels[k].values.copy()
+    often[:, ::3] = e.channels[k].alert[0]
+    strange = Evidence(e.enterprises, e.hours, tuple(replace(c, values=often) if i == k else c for i, c in enumerate(e.channels)))
+    prior = predictive_checks(strange).query("stage == 'prior'").set_index("statistic").loc[e.channels[k].name]
+    assert prior["observed"] > prior["high"]
+
+
+def test_what_is_learned_from_is_not_muted_by_findings() -> None:
+    from workbench.cross.simulate import draw
+    from workbench.cross.spoken import as_spoken
+
+    raw = draw(5, 48, np.random.default_rng(0), channel_roles=("monitor_integrity", "monitor_limit")).evidence
+    spoken = as_spoken(raw, None)
+    assert all(c.llr is None for c in spoken.channels)
+    for c in raw.channels:
+        same = next(x for x in spoken.channels if x.name == c.name)
+        assert (same.values == c.values).all()
+    assert len(predictive_names(spoken)) >= 2
+
+
+def predictive_names(e: Evidence) -> pd.DataFrame:
+    from workbench.cross.predictive import statistics
+
+    return statistics(e)
