@@ -13,6 +13,7 @@ from monitoring_world import PER_DAY, World, edit, honest
 
 from workbench.contracts import check_evidence
 from workbench.models import load
+from workbench.models.monitoring.grades import load_grades
 
 POINT = "E0-DA1-a21026"
 
@@ -176,3 +177,26 @@ def test_what_was_not_looked_at_is_not_ordinary(spoken) -> None:
     world = honest(plants=1)
     edit(world, {"do": "drop", "factors": ["power", "a00000", "w00000", "a19001", "a01012"]})
     assert (run(world)[1]["monitor_mark_truth"] == -1).all()
+
+
+def test_weaker_numbers_are_weaker_numbers_of_detectors_that_exist() -> None:
+    rules = load("monitoring").rules
+    for name, row in load_grades().items():
+        assert set(row.weak) <= set(row.detectors) <= set(rules), name
+        for detector, numbers in row.weak.items():
+            own = rules[detector].numbers()
+            for threshold, weaker in numbers.items():
+                assert (weaker > own[threshold]) if threshold == "p_max" else (weaker < own[threshold]), (detector, threshold)
+
+
+def test_a_doubt_is_a_suspicion_and_no_alert() -> None:
+    """Three hours and a half at one value: a finding needs four, a suspicion three."""
+    world = honest()
+    a = 30 * PER_DAY + 8
+    world.values[POINT][a : a + 15] = 41.0
+    found, evidence = run(world)
+    constant = evidence["monitor_constant"]
+    hours = constant.sel(enterprise="E0", hour=slice("2026-01-31T03", "2026-01-31T04"))
+    assert not ((found["detector"] == "values_stay_constant") & (found["verdict"] == "breach")).any()
+    assert (hours == constant.attrs["levels"].index("suspect")).all()
+    assert "suspect" not in constant.attrs["alert_levels"]
