@@ -45,3 +45,29 @@ def test_the_works_stand_at_night_and_on_new_year(steel: pd.DataFrame) -> None:
     night = (steel.index.hour >= 2) & (steel.index.hour < 5)
     assert (states[noon] == State.ON).mean() > 0.8
     assert (states[night] == State.OFF).mean() > 0.8
+
+
+def test_rolling_forward_by_a_month_beats_the_calendar(steel: pd.DataFrame) -> None:
+    x = causal_features(steel.index, steel["Usage_kWh"].to_numpy(float))
+    kinds = sorted(set(steel["Load_Type"]))
+    y = np.array([kinds.index(s) for s in steel["Load_Type"]])
+    start = steel.index - pd.Timedelta("15min")
+    key = (96 * start.dayofweek + 4 * start.hour + start.minute // 15).to_numpy()
+    train = np.asarray(steel.index <= "2018-05-01")
+    test = np.asarray((steel.index > "2018-05-01") & (steel.index <= "2018-06-01"))
+    counts = np.zeros((7 * 96, len(kinds)))
+    np.add.at(counts, (key[train], y[train]), 1)
+    by_calendar = macro_f1(y[test], counts.argmax(axis=1)[key[test]], len(kinds))
+    fitted = fit_load_states(x[train], steel["Load_Type"][train].tolist(), seed=1, rounds=60)
+    said = np.array([kinds.index(s) for s in fitted.predict(x[test])])
+    assert macro_f1(y[test], said, len(kinds)) > by_calendar + 0.02
+
+
+def test_nothing_hangs_on_the_year_or_on_where_the_series_begins(steel: pd.DataFrame) -> None:
+    power = steel["Usage_kWh"].to_numpy(float)
+    whole = causal_features(steel.index, power)
+    later = causal_features(steel.index + pd.Timedelta(days=7 * 365 + 1), power)
+    shifted = [c for c in whole if c not in ("season", "weekday")]
+    pd.testing.assert_frame_equal(whole[shifted], later[shifted])
+    late = causal_features(steel.index[60 * 96 :], power[60 * 96 :])  # a fresh start: after four weeks all is as if known before
+    pd.testing.assert_frame_equal(whole.iloc[95 * 96 :].reset_index(drop=True), late.iloc[35 * 96 :].reset_index(drop=True), atol=1e-9)

@@ -51,8 +51,8 @@ def draw_pair(works: Works, start: pd.Timestamp, end: pd.Timestamp, *, ax: Axes 
         (works.excused, _EXCUSED, "标记免责 excused by a mark"),
     ):
         if flags[seen].any():
-            ax.fill_between(time, 0, top, where=flags[seen].tolist(), color=colour, alpha=0.22, lw=0, step="post", label=label)
-    ax.set(ylabel="kW", ylim=(0, top), title=title or works.enterprise_id)
+            ax.fill_between(time, 0, 1.3 * top, where=flags[seen].tolist(), color=colour, alpha=0.22, lw=0, step="post", label=label)
+    ax.set(ylabel="kW", ylim=(0, 1.3 * top), title=title or works.enterprise_id)  # room for the legend
     ax.legend(loc="upper left", fontsize=8, ncols=3)
     _dates(ax)
     return ax
