@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workbench.contracts import NOT_INSTALLED
+from workbench.contracts import NOT_INSTALLED, Kind
 from workbench.cross.checks import checks, information_gain, next_check
 from workbench.cross.conflicts import detect_conflicts, jensen
 from workbench.cross.evidence import Evidence
 from workbench.cross.explain import explain, local_logits, shapley
-from workbench.cross.fusion import Fused, expert, fuse, masks
+from workbench.cross.finding_channels import HOURS, P_EDGES, levels, table
+from workbench.cross.fusion import Fused, Reliability, expert, fuse, masks
 from workbench.cross.habits import fuse_with_habits
 from workbench.cross.learn import learn_ordinary
 from workbench.cross.patterns import PatternCounter
@@ -40,7 +41,6 @@ def evidence(levels: dict[str, list[int]], hours: int | None = None) -> Evidence
 
 
 def fused(e: Evidence) -> Fused:
-    from workbench.cross.fusion import Reliability
     from workbench.cross.scoring import expert_emissions
 
     return fuse(e, Reliability(expert_emissions(e.channels), regime_prior(), np.zeros(e.shape[0])))
@@ -261,3 +261,18 @@ def test_factors_of_findings_are_left_out_on_request(drawn) -> None:
     f = fused(e)
     assert np.allclose(regime_log_like(f.factors, f.reliability.regime.state_given_regime, with_findings=False), f.log_like)
     assert len(factors(e.channels, f.patterns, f.reliability.emissions).regime) == 1
+
+
+@pytest.mark.parametrize("kind", [Kind.TREATMENT_OFF, Kind.EXCEEDANCE, Kind.FABRICATION, Kind.FALSE_REPORT])
+@pytest.mark.parametrize(("p", "days"), [(0.15, 1.0), (0.575, 6.0), (0.85, 1.0), (0.575, 21.0)])
+def test_a_finding_alone_is_believed_as_far_as_it_says_however_long_it_is(kind: Kind, p: float, days: float) -> None:
+    hours, n = 24 * 60, round(24 * days)
+    names = levels()
+    c = blank_channel("monitor_integrity", (1, hours))
+    values = np.full((1, hours), NOT_INSTALLED, dtype=np.int8)
+    class_of = int(np.searchsorted(P_EDGES, p, side="right")) - 1
+    values[0, 480 : 480 + n] = 1 + class_of * len(HOURS) + int(np.abs(np.log(np.array(HOURS) / n)).argmin())
+    spoken = replace(c, name=f"finding_{kind}", values=values, levels=names, role="", llr=table(kind))
+    e = Evidence(np.array(["E"], dtype=object), pd.date_range("2026-01-01", periods=hours, freq="h"), (spoken,))
+    f = fuse(e, Reliability([None], regime_prior(), np.zeros(1)))
+    assert f.posterior[kind.value][0, 480 + n // 2] == pytest.approx(p, abs=0.06)

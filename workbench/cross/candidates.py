@@ -25,6 +25,9 @@ LONGEST_CORE = 24 * 10
 VISIT = 24 * 21
 """Hours of the past that one visit looks into: three weeks. A silent lead asks for one, so it is ranked by the chance that
 the visit finds something."""
+OUTSIDE, UNSEEN = 0.1, 0.2
+"""Chance that a lead's evidence stands for something the states do not hold (a wiring, a contract, a late file), and of a
+violation then: no fusion of hourly channels is surer of one enterprise than this leaves it (judged)."""
 SPELL = 24 * 6
 """Hours that a spell of trouble holds on average."""
 
@@ -206,7 +209,7 @@ def with_uncertainty(candidates: list[Candidate], fused: Fused, quiet: Fused, dr
         p = fuse(fused.evidence, taken).posterior["violation"]
         hushed = fuse(quiet.evidence, carried(taken, fused.evidence, quiet.evidence)).posterior["violation"] if any_silent else p
         samples[d] = [_logit(_chance(candidates[i], hushed if candidates[i].queue == Queue.SILENT else p, fused)) for i in at]
-    mean = (1 / (1 + np.exp(-samples))).mean(0).clip(1e-7, 1 - 1e-7)
+    mean = (1 - OUTSIDE) * (1 / (1 + np.exp(-samples))).mean(0) + OUTSIDE * UNSEEN
     out = list(candidates)
     for k, i in enumerate(at):
         logit = float(np.log(mean[k] / (1 - mean[k])))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -10,18 +11,15 @@ import pandas as pd
 
 from workbench.contracts import KIND_WORDS, NOT_INSTALLED, Kind, Outcome
 from workbench.cross.evidence import Channel, Evidence
+from workbench.cross.regimes import regime_prior, smooth
 from workbench.cross.roles import priors
 from workbench.cross.states import MECHANISMS, N_REGIMES, space
 
 P_EDGES = (0.0, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 1.0)
 HOURS = (3.0, 6.0, 9.0, 12.0, 18.0, 24.0, 36.0, 48.0, 72.0, 96.0, 144.0, 216.0, 336.0, 504.0, 720.0)
 """Classes of p_breach and of span length; a level is one of each, level 0 is silence."""
-SPELL = {
-    Kind.TREATMENT_OFF: "z_T",
-    Kind.EXCEEDANCE: "z_X",
-    Kind.FABRICATION: "monitor",
-    Kind.FALSE_REPORT: "declaration",
-}
+STEPS = 11
+"""Halvings that find the factor per hour of a finding: to a hundredth of a nat."""
 SAME_WORD = {
     Kind.TREATMENT_OFF: frozenset({"off_while_on"}),
     Kind.EXCEEDANCE: frozenset({"monitor_limit"}),
@@ -38,18 +36,37 @@ def levels() -> tuple[str, ...]:
     return ("silent", *(f"p {x}, {h:g} h" for x in p for h in HOURS))
 
 
+@cache
 def table(kind: Kind) -> np.ndarray:
     """Return the log Bayes factors per hour of every level, shape (level, regime).
 
-    A finding standing alone moves its mechanism from the prior share to its believed probability over its span;
-    silence of a model that could have spoken moves it down a little.
+    A finding standing alone moves its mechanism from the prior share to its believed probability: the factor per hour is
+    solved for, since spells begin and end, and one that is shorter than the finding cannot fill it. Silence of a model that
+    could have spoken moves it down a little.
     """
     mids = np.array([0.5 * (a + b) for a, b in pairwise(P_EDGES)])
-    share = priors().spell(SPELL[kind]).share
-    gain = np.log(mids / (1 - mids)) - np.log(share / (1 - share))
-    per_hour = np.concatenate([[-priors().findings["silence"] / 168.0], *[[g / h for h in HOURS] for g in gain]])
     at_work = space().z_mechanism(kind.value)
+    gain = np.stack([_per_hour(mids, round(h), at_work) for h in HOURS], axis=1)
+    per_hour = np.concatenate([[-priors().findings["silence"] / 168.0], gain.ravel()])
     return np.where(at_work[None, :], per_hour[:, None], 0.0)
+
+
+def _per_hour(wanted: np.ndarray, hours: int, at_work: np.ndarray) -> np.ndarray:
+    """Return the log factor per hour that makes the mechanism's posterior, amid ``hours`` such hours, ``wanted``."""
+    r = regime_prior()
+    pad = 24 * 15
+    pattern = np.zeros((len(wanted), hours + 2 * pad), dtype=np.int32)
+    pattern[:, pad : pad + hours] = 1 + np.arange(len(wanted))[:, None]
+    prior = np.tile(r.shifted(0.0), (len(wanted), 1))
+    aim = np.log(wanted / (1 - wanted))
+    low, high = np.full(len(wanted), -12.0), np.full(len(wanted), 24.0)
+    for _ in range(STEPS):
+        middle = 0.5 * (low + high)
+        like = np.vstack([np.zeros(len(at_work)), np.where(at_work[None, :], middle[:, None] / hours, 0.0)])
+        p = smooth(pattern, like, prior, r.hazard, at_work[None, :])[0, :, pad + hours // 2].astype(float)
+        reached = np.log(np.maximum(p, 1e-12) / np.maximum(1 - p, 1e-12)) >= aim
+        low, high = np.where(reached, low, middle), np.where(reached, middle, high)
+    return 0.5 * (low + high) / hours
 
 
 def finding_channels(found: pd.DataFrame, findings: pd.DataFrame, e: Evidence) -> tuple[Channel, ...]:
