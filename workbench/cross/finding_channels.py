@@ -66,7 +66,7 @@ def _per_hour(wanted: np.ndarray, hours: int, at_work: np.ndarray) -> np.ndarray
         p = smooth(pattern, like, prior, r.hazard, at_work[None, :])[0, :, pad + hours // 2].astype(float)
         reached = np.log(np.maximum(p, 1e-12) / np.maximum(1 - p, 1e-12)) >= aim
         low, high = np.where(reached, low, middle), np.where(reached, middle, high)
-    return 0.5 * (low + high) / hours
+    return np.asarray(0.5 * (low + high) / hours)
 
 
 def finding_channels(found: pd.DataFrame, findings: pd.DataFrame, e: Evidence) -> tuple[Channel, ...]:
