@@ -41,7 +41,7 @@ NO_CLIPS = pd.DataFrame({"start": pd.Series(dtype="datetime64[ns]"), "label": pd
 def candidate(score: float, industry: str = "3011", clips: pd.DataFrame = NO_CLIPS, **around: float) -> Candidate:
     site = {"enterprise_id": "E1", "outlet_id": "O1", "point_id": "D1", "factor": "a34002"}
     start = pd.Timestamp("2026-01-10 08:00")
-    return Candidate(site, start, start + pd.Timedelta("10h"), score, NULL, 0.05, Around(**{**ORDINARY, **around}), clips, 1.0, industry)
+    return Candidate(site, start, start + pd.Timedelta("10h"), score, NULL, Around(**{**ORDINARY, **around}), clips, 1.0, industry)
 
 
 def test_every_rule_has_its_row_and_every_row_its_function() -> None:
@@ -61,7 +61,7 @@ def test_bounds_of_parts_hold_zero() -> None:
 @pytest.mark.parametrize("case", CASES["series"], ids=lambda c: c["why"])
 def test_golden_cases_of_series(case: dict) -> None:
     rule = case["rule"]
-    found = getattr(rules_series, rule)(candidate(case["score"], **case.get("around", {})), **SETTINGS.of(rule))
+    found = getattr(rules_series, rule)(candidate(case["score"], **case.get("around", {})), **SETTINGS.of(rule) | {"per_site_month": 0.05})
     low, high = case["p"]
     assert low <= float(probability(found.score)) <= high
     assert found.ruling is Ruling.VIOLATED

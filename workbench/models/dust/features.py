@@ -61,14 +61,14 @@ def _judge_series(
 ) -> list[Judgement]:
     owners = sorted({str(e) for s in scenes for e in s.sites["enterprise_id"] if e})
     producing = producing_hours(catalog, owners, inputs.grid)
-    numbers, context, null = settings.prep("runs"), settings.prep("context"), settings.prep("empirical_null")
+    numbers, context = settings.prep("runs"), settings.prep("context")
     humid, clip_days = settings.prep("noise")["humid"], context.pop("clip_days")
     clips = {str(e): g for e, g in inputs.clips.groupby("enterprise_id")}
     found: list[Judgement] = []
     for scene in scenes:
         for f in scan(scene, settings):
-            prior = null["tampering_per_site_month" if f.sign < 0 else "violations_per_site_month"]
-            if f.null.base(prior) + f.null.stands_out(f.score) < numbers["log_odds_min"]:
+            thresholds = settings.of(f.rule)
+            if f.null.base(thresholds["per_site_month"]) + f.null.stands_out(f.score) < numbers["log_odds_min"]:
                 continue  # an ordinary run
             row = scene.sites.iloc[f.site]
             hot = hot_hours(scene.z[f.site], f.start, f.stop, sign=f.sign, hot_z=numbers["hot"])
@@ -79,10 +79,10 @@ def _judge_series(
             at = np.flatnonzero(hot)
             site = {k: str(row[k] or "") for k in ("enterprise_id", "outlet_id", "point_id", "factor")}
             candidate = Candidate(
-                site, inputs.grid.hours[at[0]], inputs.grid.hours[at[-1]] + pd.Timedelta(hours=1), f.score, f.null, prior, around,
+                site, inputs.grid.hours[at[0]], inputs.grid.hours[at[-1]] + pd.Timedelta(hours=1), f.score, f.null, around,
                 clips.get(site["enterprise_id"], inputs.clips.iloc[:0]), clip_days, industry.get(site["enterprise_id"], ""),
             )  # fmt: skip
-            found.append(_rule(rules_series, f.rule)(candidate, **settings.of(f.rule)))
+            found.append(_rule(rules_series, f.rule)(candidate, **thresholds))
     return _strongest(found)
 
 

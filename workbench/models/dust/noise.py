@@ -2,7 +2,8 @@
 
 A site's usual ratio is the median of its own hours (working or not, humid or not). It may not stand further above those
 of the other sites than usual ratios differ among themselves, so that whoever always dusts does not make that the rule.
-Its answer to the wind is its own: an open yard dusts in every strong wind, lawfully or not, and what is new stands out.
+Its answer to the wind, on dry ground and on wet, is its own: an open yard dusts in every strong wind, lawfully or not,
+and what is new stands out.
 The scatter is robust, and grows or shrinks with the disagreement of the neighbours, the wind and the humidity.
 """
 
@@ -47,11 +48,13 @@ def standardise(
     work: NDArray[np.bool_],
     humidity: NDArray[np.float64],
     wind: NDArray[np.float64],
+    rain: NDArray[np.float64],
     *,
     humid: float,
     shrink_hours: float,
     usual_sd: float,
     scale_min: float,
+    drying_hours: float,
 ) -> Standard:
     """Return excess beyond the usual ratio, standardised.
 
@@ -59,7 +62,7 @@ def standardise(
     ----------
     log_ratio, spread : float32 arrays, shape (site, hour)
     work : bool array, shape (hour,)
-    humidity, wind : float arrays, shape (site, hour)
+    humidity, wind, rain : float arrays, shape (site, hour)
         NaN where not known.
     """
     r = log_ratio.astype(np.float64)
@@ -70,7 +73,8 @@ def standardise(
     excess = r - usual
     humidities, winds = np.array([humid, 0.5 * (humid + 100.0), 0.25 * humid + 75.0]), _quantiles(wind, WINDS)
     excess = excess - _answer_to(humidity, humidities, excess, shrink_hours, usual_sd)
-    excess = excess - _answer_to(wind, winds, excess, shrink_hours / 3.0, np.inf)
+    for ground in _dry_and_other(humidity, rain, int(drying_hours)):  # wind lifts dust from dry ground
+        excess = excess - _answer_to(np.where(ground, wind, np.nan), winds, excess, shrink_hours / 3.0, np.inf)
     with np.errstate(invalid="ignore"):
         windy = wind > winds[1] if winds.size else np.zeros(wind.shape, bool)
     scale = _own_scale(excess, work[None, :] + 2 * windy, shrink_hours, scale_min)
@@ -109,6 +113,16 @@ def _usual(r: NDArray[np.float64], classes: NDArray[np.int64], shrink: float, us
         if sites >= 5:
             table[:, k] = _held_to_others(table[:, k], usual_sd)
     return np.take_along_axis(table, classes, axis=1)
+
+
+def _dry_and_other(humidity: NDArray[np.float64], rain: NDArray[np.float64], drying: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return hours of dry ground (no rain for some hours, air drier than its median) and all others."""
+    wet = np.nan_to_num(rain) > 0.0
+    lately = np.cumsum(wet, axis=1)
+    lately[:, drying:] = lately[:, drying:] - lately[:, :-drying]
+    with np.errstate(invalid="ignore"):
+        dry = (lately == 0) & (humidity < (np.nanmedian(humidity) if np.isfinite(humidity).any() else np.nan))
+    return dry, ~dry
 
 
 def _answer_to(

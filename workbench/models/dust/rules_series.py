@@ -35,8 +35,6 @@ class Candidate:
         Log-likelihood ratio of the run.
     null : Null
         What honest runs of this kind do.
-    prior : float
-        Violations of this kind per site and month.
     around : Around
     clips : DataFrame
         Labelled clips of the enterprise.
@@ -50,7 +48,6 @@ class Candidate:
     end: pd.Timestamp
     score: float
     null: Null
-    prior: float
     around: Around
     clips: pd.DataFrame
     clip_days: float
@@ -58,30 +55,34 @@ class Candidate:
 
 
 def dust_rises_over_background(
-    run: Candidate, *, score_min: float, working_half: float, ratio_half: float, hours_half: float, days_half: float
+    run: Candidate, *, per_site_month: float, score_min: float, working_half: float, ratio_half: float, hours_half: float, days_half: float
 ) -> Judgement:
     """Judge one run of dusty hours."""
     words = ("扬尘明显高于同一时刻的区域背景", "dust rose over the background of the same hours")
-    return _judge("dust_rises_over_background", run, words, score_min, working_half, ratio_half, hours_half, days_half)
+    return _judge("dust_rises_over_background", run, words, per_site_month, score_min, working_half, ratio_half, hours_half, days_half)
 
 
 def dust_stays_high_at_working_hours(
-    run: Candidate, *, score_min: float, working_half: float, ratio_half: float, hours_half: float, days_half: float
+    run: Candidate, *, per_site_month: float, score_min: float, working_half: float, ratio_half: float, hours_half: float, days_half: float
 ) -> Judgement:
     """Judge one run of days whose working hours are dusty."""
     words = ("作业时段扬尘连日偏高", "working hours were dusty day after day")
-    return _judge("dust_stays_high_at_working_hours", run, words, score_min, working_half, ratio_half, hours_half, days_half)
+    return _judge(
+        "dust_stays_high_at_working_hours", run, words, per_site_month, score_min, working_half, ratio_half, hours_half, days_half
+    )
 
 
 def dust_stays_high_for_days(
-    run: Candidate, *, score_min: float, working_half: float, ratio_half: float, hours_half: float, days_half: float
+    run: Candidate, *, per_site_month: float, score_min: float, working_half: float, ratio_half: float, hours_half: float, days_half: float
 ) -> Judgement:
     """Judge one run of days that are dusty day and night."""
     words = ("扬尘昼夜连日偏高", "dust stayed high day and night")
-    return _judge("dust_stays_high_for_days", run, words, score_min, working_half, ratio_half, hours_half, days_half)
+    return _judge("dust_stays_high_for_days", run, words, per_site_month, score_min, working_half, ratio_half, hours_half, days_half)
 
 
-def fence_reads_below_background(run: Candidate, *, score_min: float, ratio_half: float, hours_half: float, days_half: float) -> Judgement:
+def fence_reads_below_background(
+    run: Candidate, *, per_site_month: float, score_min: float, ratio_half: float, hours_half: float, days_half: float
+) -> Judgement:
     """Judge one run of hours in which a fence monitor reads less than the air around it can hold.
 
     One channel alone is an instrument's fault (a fouled inlet reads so too); a fraud needs a second one, a clip that shows
@@ -109,12 +110,12 @@ def fence_reads_below_background(run: Candidate, *, score_min: float, ratio_half
         f"; {seen} clips show dust or an open pile meanwhile" if seen else "; one channel alone: to be checked as an instrument fault first"
     )
     outcome = Outcome.FABRICATION if seen else Outcome.FAULT
-    return _judgement("fence_reads_below_background", run, zh, en, parts, score_min, Kind.FABRICATION, outcome)
+    return _judgement("fence_reads_below_background", run, zh, en, parts, per_site_month, score_min, Kind.FABRICATION, outcome)
 
 
 def _judge(
-    rule: str, run: Candidate, words: tuple[str, str], score_min: float, working_half: float, ratio_half: float, hours_half: float,
-    days_half: float,
+    rule: str, run: Candidate, words: tuple[str, str], per_site_month: float, score_min: float, working_half: float,
+    ratio_half: float, hours_half: float, days_half: float,
 ) -> Judgement:  # fmt: skip
     a = run.around
     parts = _common(run) | parts_of(
@@ -145,16 +146,24 @@ def _judge(
     if run.industry.startswith(CONSTRUCTION):
         zh += "；施工扬尘归住建等部门（法典第1128条），移送线索"
         en += "; construction dust belongs to other authorities (Code Art. 1128): hand the lead over"
-    return _judgement(rule, run, zh, en, parts, score_min, Kind.FUGITIVE, Outcome.OTHER)
+    return _judgement(rule, run, zh, en, parts, per_site_month, score_min, Kind.FUGITIVE, Outcome.OTHER)
 
 
 def _judgement(
-    rule: str, run: Candidate, zh: str, en: str, parts: dict[str, Part], score_min: float, kind: Kind, outcome: Outcome
+    rule: str,
+    run: Candidate,
+    zh: str,
+    en: str,
+    parts: dict[str, Part],
+    per_site_month: float,
+    score_min: float,
+    kind: Kind,
+    outcome: Outcome,
 ) -> Judgement:
     return Judgement(
         rule, Ruling.VIOLATED if run.score >= score_min else Ruling.COMPLIANT, run.site["enterprise_id"], run.start, run.end, zh, en, kind,
         outlet_id=run.site["outlet_id"], point_id=run.site["point_id"], outcome=outcome, value=run.score, threshold=score_min, unit="nat",
-        base=run.null.base(run.prior), parts=parts, evidence=(run.site["point_id"],),
+        base=run.null.base(per_site_month), parts=parts, evidence=(run.site["point_id"],),
     )  # fmt: skip
 
 

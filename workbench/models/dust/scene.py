@@ -86,7 +86,7 @@ def look(inputs: Inputs, air: Air, zones: list[str], settings: Settings) -> Scen
     numbers = settings.prep("noise")
     work = working(grid.hours.hour.to_numpy(), work_from=numbers.pop("work_from"), work_to=numbers.pop("work_to"))
     humidity, wind = by_site("humidity"), by_site("wind_speed")
-    standard = standardise(excess.log_ratio, excess.spread, work, humidity, wind, **numbers)
+    standard = standardise(excess.log_ratio, excess.spread, work, humidity, wind, by_site("rain"), **numbers)
     bearing, distance = _between(place[:n])
     return Scene(air, grid, excess, standard, work, wind, by_site("wind_dir"), humidity, by_site("rain"), bearing, distance, owner[:n])
 
