@@ -106,7 +106,7 @@ def history(sizes: list[int], fit_rows: int) -> list[dict[str, float]]:
         if fit_rows:
             data = reduce_rows(counter, len(e.channels), fit_rows, seed=0)
             run = run or sampler(e, data)
-            result = run(data, seed=1, draws=500, tune=400, chains=2)
+            result = run(data, seed=1, draws=1000, tune=500, chains=2)
             d = result.diagnostics
             row |= {"compile_s": d["compile_seconds"], "sample_s": d["seconds"] - d["compile_seconds"]}
             row |= {k: d[k] for k in ("r_hat", "ess", "divergences", "steps")} | {"passed": float(result.passed)}

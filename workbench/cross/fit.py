@@ -187,8 +187,8 @@ def fit(
     *,
     seed: int = 0,
     rows: int = 400,
-    draws: int = 500,
-    tune: int = 400,
+    draws: int = 1000,
+    tune: int = 500,
     chains: int = 2,
     data: FitData | None = None,
 ) -> Fit:
