@@ -82,8 +82,8 @@ def _scored(analysis: Analysis, scorer: Scorer, rules: Mapping[str, RuleRow]) ->
         if outcome == "fault":
             verdict = "abstain"
         else:
-            # the exceedance is read, not inferred: its false discovery rate is the meter's, not the search's
-            sure = q[i] <= Q_BREACH or family.outcome == "exceedance"
+            # an exceedance is read, not inferred, and a mark is held against meters: neither was searched for over all point-days
+            sure = q[i] <= Q_BREACH or family.outcome == "exceedance" or family.family == "mark"
             verdict = "breach" if p[i] >= P_BREACH and sure else "compliant"
         zh, en = _sentence(sentences[detector], candidate, point["factor"])
         severity = rules[detector].severity.value

@@ -213,7 +213,7 @@ def calibration_shows_no_gas_step(panel: Panel, *, hours_min: float, usual_min: 
     Parameters
     ----------
     hours_min : float
-        Fewest hours under the mark.
+        Fewest hours under the mark: an honest calibration that is broken off is short.
     usual_min : float
         Smallest share of the other calibrations that step.
     """
