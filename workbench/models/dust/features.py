@@ -48,7 +48,8 @@ def build_features(catalog: CatalogView, period: Period, settings: Settings) -> 
     span = (grid.start, grid.end)
     found = _judge_series(catalog, inputs, scenes, industry, settings) + _judge_clips(inputs, scenes, settings, span)
     found += _not_evaluable(catalog, inputs, scenes, span)
-    return to_dataset(found, enterprises["enterprise_id"].astype(str).tolist(), inputs, scenes)
+    out = to_dataset(found, enterprises["enterprise_id"].astype(str).tolist(), inputs, scenes)
+    return out.sel(hour=slice(period.start.floor("h"), None))
 
 
 def _zones(sites: pd.DataFrame, street: dict[str, str]) -> list[str]:
