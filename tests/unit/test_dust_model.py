@@ -233,3 +233,31 @@ def test_a_label_speaks_about_what_it_overlaps() -> None:
         {"enterprise_id": ["E1"], "period_start": [day], "period_end": [day], "finding": ["violation"], "kinds": [["fugitive"]]}
     )
     np.testing.assert_array_equal(labelled(results, labels), [1.0, np.nan, np.nan])
+
+
+def test_pictures_hold_the_series_the_span_and_the_clips() -> None:
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    from workbench.models.dust.pictures import draw_map, draw_site, draw_wind_rose
+
+    town = make_town(3, days=40)
+    plume(town, 1, 20, 1, 8, 18, 200)
+    town.clips = [("E01", str(town.hours[24 * 20 + 10]), "dust"), ("E02", "2026-01-05 10:00", "black_smoke")]
+    catalog = town.catalog()
+    model = DustModel()
+    features = model.features(catalog, catalog.period)
+    findings = model.fit(features, catalog.labels(), seed=0).assess(features)
+    mine = raised(findings)
+    run = mine[mine["detector"] == "dust_rises_over_background"].iloc[0].to_dict()
+    ax = draw_site(features, run)
+    assert {line.get_label() for line in ax.lines} >= {"厂界 fence PM10", "区域背景 background", "扬尘 dust"}
+    rose = draw_wind_rose(features, run, town.weather["wind_dir"].to_numpy())
+    assert max(p.get_height() for p in rose.patches) > 1.3
+    assert not draw_wind_rose(
+        features, {**run, "point_id": "", "enterprise_id": "nobody"}, town.weather["wind_dir"].to_numpy()
+    ).get_visible()
+    assert len(draw_map(features, findings).collections[0].get_offsets()) == town.sites
+    plt.close("all")

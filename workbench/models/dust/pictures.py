@@ -15,7 +15,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _SITE, _GROUND, _SPAN = "#a32020", "#0b5c7a", "#d39a2c"
-_CLIP = {"dust": ("扬尘 dust", "v"), "uncovered": ("裸露 uncovered", "s"), "covered": ("覆盖 covered", "o"), "clean": ("清洁 clean", "^")}
+_CLIP = {
+    "dust": ("扬尘 dust", "v", _SITE),
+    "uncovered": ("裸露 uncovered", "s", _SITE),
+    "black_smoke": ("黑烟 black smoke", "X", _SITE),
+    "open_burning": ("焚烧 open burning", "P", _SITE),
+    "covered": ("覆盖 covered", "o", _GROUND),
+    "clean": ("清洁 clean", "^", _GROUND),
+    "white_steam": ("水汽 steam", "d", _GROUND),
+}
 SECTORS = 16
 
 
@@ -50,8 +58,11 @@ def draw_site(features: xr.Dataset, finding: Mapping[str, Any], *, ax: Axes | No
         ax.plot(hours[seen], usual, color=_GROUND, lw=0.7, ls=":", label="按自身常态 at its usual ratio")
         top = float(np.nanmax(np.r_[value, ground, 1.0])) * 1.05
         ax.set_ylabel("µg/m³")
+    else:
+        ax.set_yticks([])
+        ax.set_ylabel("没有厂界监测\nno fence monitor")
     _clips(features, str(finding["enterprise_id"]), hours[seen], top, ax)
-    ax.set(ylim=(0, top * 1.1), title=title or str(finding["enterprise_id"]))
+    ax.set(ylim=(0, top * 1.1), xlim=(low - days, high + days), title=title or str(finding["enterprise_id"]))
     ax.legend(loc="upper left", fontsize=8, ncols=3)
     locator = AutoDateLocator(maxticks=8)
     ax.xaxis.set_major_locator(locator)
@@ -73,6 +84,7 @@ def draw_wind_rose(
 
     ax = ax or plt.subplots(figsize=(3.4, 3.4), subplot_kw={"projection": "polar"})[1]
     k = _site_of(features, finding)
+    ax.set_visible(k >= 0)
     hours = pd.DatetimeIndex(features["hour"].to_numpy())
     inside = np.asarray((hours >= pd.Timestamp(finding["start"])) & (hours < pd.Timestamp(finding["end"])))
     angle = np.arange(SECTORS) * 2 * np.pi / SECTORS
@@ -90,7 +102,8 @@ def draw_wind_rose(
     polar.set_theta_zero_location("N")
     polar.set_theta_direction(-1)
     ax.set_title(title or "浓度比 × 来风方向 ratio by wind direction", fontsize=9)
-    ax.legend(loc="lower left", fontsize=7, bbox_to_anchor=(-0.15, -0.15))
+    if k >= 0:
+        ax.legend(loc="lower left", fontsize=7, bbox_to_anchor=(-0.15, -0.15))
     return ax
 
 
@@ -135,7 +148,7 @@ def _clips(features: xr.Dataset, enterprise: str, hours: pd.DatetimeIndex, top: 
     label, owner = features["clip_label"].to_numpy(), features["clip_enterprise_id"].to_numpy()
     if not len(hours):
         return
-    for name, (words, marker) in _CLIP.items():
+    for name, (words, marker, colour) in _CLIP.items():
         mine = np.asarray((owner == enterprise) & (label == name) & (start >= hours[0]) & (start <= hours[-1]))
         if mine.any():
-            ax.plot(start[mine], np.full(mine.sum(), top), marker, color=_SITE if name in ("dust", "uncovered") else _GROUND, label=words)
+            ax.plot(start[mine], np.full(mine.sum(), top), marker, ms=8, color=colour, label=words)
