@@ -16,6 +16,7 @@ import xarray as xr
 
 from workbench.models.monitoring import kernels, levels
 from workbench.models.monitoring.inputs import DAY, Cube, Inputs, limits_of, mark_spans
+from workbench.models.monitoring.no_value import drop_impossible
 from workbench.models.monitoring.one_thread import one_blas_thread
 from workbench.models.monitoring.vocabulary import MONITOR_SYSTEMS
 
@@ -82,7 +83,7 @@ def reduce_block(
     if copies:
         if np.nansum(day[3]) > 0:
             value = value.copy()
-            kernels.drop_impossible(value, limits)
+            drop_impossible(value, limits)
         levels.tie_hazards(value, mark, hazard)
         kernels.sketch_grams(value, mark, offset, per_day, gram_length(per_day), sketch, where)
         if per_day >= 96:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from workbench.models.monitoring.no_value import HIGHEST, is_code
+
 DAY_STATISTICS: dict[str, tuple[str, str]] = {
     "n_valid": ("1", "ordinary values: finite, not negative beyond the tolerance, no lawful mark"),
     "n_missing": ("1", "nothing arrived"),
@@ -42,34 +44,10 @@ HOUR_STATISTICS: dict[str, tuple[str, str]] = {
     "gas_high": ("unit of the point", "largest possible value under a calibration mark"),
 }
 """Per-point-hour statistics in the order of the kernel's second output."""
-_HIGHEST = np.float32(1e9)  # no point of the contract reads as much: some device's word for "nothing"
 N_DAY, N_HOUR, SKETCH = len(DAY_STATISTICS), len(HOUR_STATISTICS), 12
 CARRY = 6
 """State between calls, per point: run value, run length, run start, run end, last ordinary value, one spare."""
 _OTHER, _CALIBRATION = 11, 5
-NO_VALUE_CODES = (999.0, 9999.0, 99999.0, 999999.0, 32767.0, 32768.0, 65535.0)
-"""What devices write, with either sign, where they have no value [R]; taken so only beyond what the point can read."""
-
-
-@njit(cache=True, nogil=True)
-def _is_code(x: float) -> bool:
-    size = abs(x)
-    for code in NO_VALUE_CODES:  # noqa: SIM110 - numba compiles a plain loop
-        if size == code:
-            return True
-    return False
-
-
-@njit(cache=True, nogil=True)
-def drop_impossible(value: np.ndarray, per_point: np.ndarray) -> None:
-    """Replace impossible values by NaN in place, so that no search for copies meets them; arguments as for :func:`scan`."""
-    for i in range(value.shape[0]):
-        floor = per_point[i, 2]
-        reach = per_point[i, 3] if per_point.shape[1] > 3 else np.float32(np.inf)
-        for t in range(value.shape[1]):
-            x = value[i, t]
-            if abs(x) >= _HIGHEST or x < floor or (abs(x) > reach and _is_code(x)):
-                value[i, t] = np.nan
 
 
 @njit(cache=True, nogil=True)
@@ -167,7 +145,7 @@ def scan(
                         n_mark += 1
                     if np.isnan(x):
                         n_gap += 1
-                    elif abs(x) >= _HIGHEST or (has_floor and x < tolerance) or (abs(x) > reach and _is_code(x)):
+                    elif abs(x) >= HIGHEST or (has_floor and x < tolerance) or (abs(x) > reach and is_code(x)):
                         n_bad += 1
                     else:
                         sum_any += x

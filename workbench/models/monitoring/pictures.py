@@ -42,8 +42,18 @@ def cjk_font() -> str | None:
     return next((f for f in CJK_FONTS if f in known), None)
 
 
-def draw_finding(features: xr.Dataset, finding: pd.Series, *, days_around: float = 4.0, related: int = 4, language: str = "zh") -> Figure:
-    """Draw one finding: hourly series of its point with span, limit and marks, and up to ``related`` related channels below.
+def draw_finding(
+    features: xr.Dataset,
+    finding: pd.Series,
+    *,
+    raw: xr.DataArray | None = None,
+    days_around: float = 4.0,
+    related: int = 4,
+    language: str = "zh",
+) -> Figure:
+    """Draw one finding: its point's series with span, limit and marks, and up to ``related`` related channels below.
+
+    The height of each panel is that of its unmarked hours, so that calibration gas does not flatten the readings; what lies over it is cut.
 
     Parameters
     ----------
@@ -51,6 +61,8 @@ def draw_finding(features: xr.Dataset, finding: pd.Series, *, days_around: float
         What ``MonitoringModel.features`` returned, lazy or loaded; only the rows drawn are computed.
     finding : Series
         A row of the findings.
+    raw : DataArray, optional
+        Values of the point over time as they came; drawn instead of the hourly means.
     days_around : float
         Days shown before and after the span.
     related : int
@@ -62,6 +74,7 @@ def draw_finding(features: xr.Dataset, finding: pd.Series, *, days_around: float
     ParameterError
         If the point of the finding is not in the features.
     """
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
     from matplotlib.figure import Figure
 
     ids = pd.Index(features["point"].to_numpy().astype(object))
@@ -80,21 +93,41 @@ def draw_finding(features: xr.Dataset, finding: pd.Series, *, days_around: float
     text: dict[str, Any] = {"fontfamily": font} if font else {}
     chinese = language == "zh" and font is not None
     for k, axis in enumerate(axes):
-        _draw_series(axis, part.isel(point=k), features, rows[k], finding, main=k == 0, chinese=chinese, text=text)
+        _draw_series(axis, part.isel(point=k), features, rows[k], finding, raw if k == 0 else None, chinese=chinese, text=text)
+    _legend(figure, axes, text)
     reason = str(finding["reason_zh"] if chinese else finding["reason_en"])
-    axes[0].set_title(_wrapped(reason, 60 if chinese else 120), fontsize=9, loc="left", **text)
+    axes[0].set_title(_wrapped(reason, 72 if chinese else 140), fontsize=9, loc="left", pad=12, **text)
+    dates = AutoDateLocator()
+    axes[-1].xaxis.set_major_locator(dates)
+    axes[-1].xaxis.set_major_formatter(ConciseDateFormatter(dates))
     axes[-1].tick_params(axis="x", labelsize=8)
     return figure
 
 
 def _draw_series(
-    axis: Axes, part: xr.Dataset, features: xr.Dataset, row: int, finding: pd.Series, *, main: bool, chinese: bool, text: dict[str, Any]
+    axis: Axes,
+    part: xr.Dataset,
+    features: xr.Dataset,
+    row: int,
+    finding: pd.Series,
+    raw: xr.DataArray | None,
+    *,
+    chinese: bool,
+    text: dict[str, Any],
 ) -> None:
-    hours, value = part["hour"].to_numpy(), part["hour_any"].to_numpy()
-    axis.plot(hours, value, color=SERIES_COLOUR if main else RELATED_COLOUR, lw=1.2 if main else 0.9)
-    axis.axvspan(finding["start"], finding["end"], color=SPAN_COLOUR, lw=0)
+    hours, value, code = (part[k].to_numpy() for k in ("hour", "hour_any", "hour_mark"))
+    main = features["point"].to_numpy()[row] == finding["point_id"]
+    colour = SERIES_COLOUR if main else RELATED_COLOUR
+    if raw is None:
+        axis.plot(hours, value, color=colour, lw=1.2 if main else 0.9)
+    else:
+        shown = raw.sel(time=slice(hours[0], hours[-1] + np.timedelta64(1, "h")))
+        axis.plot(shown["time"].to_numpy(), shown.to_numpy(), color=colour, lw=0.9)
+    axis.axvspan(finding["start"], finding["end"], color=SPAN_COLOUR, lw=0, label="时段 span" if chinese else "span")
     limit = float(features["limit"].to_numpy()[row])
-    if np.isfinite(limit):
+    bottom, top = _height(value, code, limit)
+    axis.set_ylim(bottom, top)
+    if np.isfinite(limit) and limit <= top:
         axis.axhline(limit, color=LIMIT_COLOUR, lw=0.9, ls="--")
         axis.annotate(
             f"{'限值' if chinese else 'limit'} {limit:g}",
@@ -106,7 +139,6 @@ def _draw_series(
             color=LIMIT_COLOUR,
             **text,
         )
-    code = part["hour_mark"].to_numpy()
     for mark, colour in MARK_COLOURS.items():
         at = code == mark
         if at.any():
@@ -121,16 +153,44 @@ def _draw_series(
                 clip_on=False,
                 label=words,
             )
-    if main and axis.get_legend_handles_labels()[1]:
-        legend = axis.legend(fontsize=7, ncols=5, loc="lower left", frameon=False)
-        for label in legend.get_texts():
-            label.set(**text)
     zh, en = factor_words(str(features["factor"].to_numpy()[row]) or str(features["role"].to_numpy()[row]))
     role = str(features["role"].to_numpy()[row])
-    name = (zh if chinese else en) + (f" {role}" if role else "")
+    name = (zh if chinese else en) if features["factor"].to_numpy()[row] not in ("", "power") else ""
+    name = f"{name} {_role(role, chinese)}".strip()
     axis.set_ylabel(f"{name}\n{features['unit'].to_numpy()[row]}", fontsize=7, **text)
     axis.tick_params(labelsize=7)
     axis.spines[["top", "right"]].set_visible(False)
+
+
+def _height(value: np.ndarray, code: np.ndarray, limit: float) -> tuple[float, float]:
+    """Return the span of values to show: unmarked hours, and the limit where it lies within three times of them."""
+    ordinary = value[np.isfinite(value) & ~np.isin(code, (2, 3, 4, 5, 7))]
+    if not ordinary.size:
+        ordinary = value[np.isfinite(value)]
+    if not ordinary.size:
+        return 0.0, 1.0
+    low, high = float(ordinary.min()), float(ordinary.max())
+    if np.isfinite(limit) and limit <= 3 * max(high, 1e-9):
+        high = max(high, limit)
+    room = 0.08 * max(high - low, 1e-3 * abs(high), 1e-6)
+    return low - room, high + 2 * room
+
+
+ROLES = {"production": ("生产用电", "production power"), "treatment": ("治污用电", "treatment power"), "total": ("总用电", "total power")}
+
+
+def _role(role: str, chinese: bool) -> str:
+    words = ROLES.get(role)
+    return words[0 if chinese else 1] if words else role
+
+
+def _legend(figure: Figure, axes: np.ndarray, text: dict[str, Any]) -> None:
+    """Name the span and the marks of all panels once, under the picture."""
+    named = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    if named:
+        legend = figure.legend(list(named.values()), list(named), fontsize=7, ncols=8, loc="outside lower center", frameon=False)
+        for label in legend.get_texts():
+            label.set(**text)
 
 
 def _related(features: xr.Dataset, row: int, most: int) -> list[int]:
