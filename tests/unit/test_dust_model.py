@@ -219,7 +219,7 @@ def test_labels_move_the_calibration_only_when_there_are_enough() -> None:
     score = rng.normal(0, 2, 80)
     y = (rng.random(80) < 1 / (1 + np.exp(1.5 - score))).astype(float)
     numbers = {k: v for k, v in load_settings().prep("calibration").items() if k != "alert"}
-    few, many = calibrate(score[:10], y[:10], **numbers), calibrate(score, y, **numbers)
+    few, many = calibrate(score[:6], y[:6], **numbers), calibrate(score, y, **numbers)
     assert not few.learned
     assert -2.2 < many.shift < -0.7, "the stated priors were too bold, and shrinkage keeps a part of them"
     assert not calibrate(score, np.full(80, np.nan), **numbers).learned
