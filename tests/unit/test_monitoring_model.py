@@ -234,6 +234,8 @@ def test_a_suppressed_finding_stays_and_shows_who_and_why(tmp_path: Path, change
     mine = found[(found["detector"] == "values_stay_constant") & (found["point_id"] == "E0-DA1-a21026")]
     assert len(mine) == 1
     assert ("Li Hua" in mine["suppressed_by"].iloc[0]) is silenced
+    assert (mine["verdict"].iloc[0] == "abstain") is silenced
+    assert ("probe exchanged" in mine["reason_en"].iloc[0] and "已抑制" in mine["reason_zh"].iloc[0]) is silenced
 
 
 @pytest.mark.parametrize("gone", ["reason", "signed_by", "expires_on"])

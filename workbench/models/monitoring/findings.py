@@ -49,6 +49,11 @@ def make_findings(
         next((str(s) for s in suppressions if s.covers(d, p, a, b)), "")
         for d, p, a, b in zip(frame["detector"], frame["point_id"], frame["start"], frame["end"], strict=True)
     ]
+    silenced = frame["suppressed_by"] != ""
+    # the row stays and says so, but is no alert for anyone downstream, and never compliant
+    frame.loc[silenced, "verdict"] = "abstain"
+    frame.loc[silenced, "reason_zh"] += "（已抑制：" + frame.loc[silenced, "suppressed_by"] + "）"
+    frame.loc[silenced, "reason_en"] += " (suppressed: " + frame.loc[silenced, "suppressed_by"] + ")"
     frame["candidate"] = frame["candidate"].astype("int64")
     frame = frame.sort_values(["enterprise_id", "point_id", "start", "detector", "finding_id"], kind="stable")
     if len(c) == 0:
