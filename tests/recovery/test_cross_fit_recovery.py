@@ -32,3 +32,19 @@ def test_what_chance_allows_is_a_binomial_interval() -> None:
     assert 75 <= low <= 85
     assert 95 <= high <= 100
     assert c.interval("shares")[0] == pytest.approx(0.88)
+
+
+@pytest.mark.slow
+def test_a_channel_that_is_nowhere_installed_keeps_its_prior_and_does_not_stop_the_fit() -> None:
+    from workbench.cross.fit import fit
+    from workbench.cross.simulate import blank_channel, draw
+
+    e = draw(40, 240, np.random.default_rng(0), channel_roles=("treatment_power",)).evidence
+    e = e.with_channels(blank_channel("monitor_limit", e.shape), blank_channel("regional_episode", e.shape))
+    result = fit(e, seed=1, rows=60, draws=300, tune=200)
+    k = next(c.name for c in e.channels if c.role == "monitor_limit")
+    spread = result.draws[f"theta_{k}"].std(0)
+    assert result.diagnostics["divergences"] == 0
+    assert (spread > 0).all()
+    assert result.convergence is not None
+    assert len(result.reliability(e, None).emissions) == 3

@@ -30,6 +30,9 @@ LARGEST_SPREAD = 0.7
 """Largest standard deviation of a level's log odds around the expert's: within a factor of two, two times in three; judged."""
 SHARE_SPREAD, MOTIVE_SPREAD = 0.7, 0.5
 """Standard deviations of the log odds of each trouble's share and of its motive around the expert's; judged."""
+START = 0.02
+"""Chains begin this far from the experts' means: where the data say nothing the slope at the mean is exactly zero, which the
+sampler takes for a broken model."""
 BITS = ("z_T", "z_X", *SOURCES)
 
 
@@ -44,14 +47,14 @@ def build_model(data: FitData, channels: Sequence[Channel], emissions: Sequence[
     base = regime_prior()
     mean, motives = expected_shares()
     with pm.Model() as model:
-        logit_share = pm.Normal("logit_share", mean, SHARE_SPREAD, shape=len(BITS))
-        delta = pm.Normal("delta", motives, MOTIVE_SPREAD, shape=len(SOURCES))
+        logit_share = pm.Normal("logit_share", mean, SHARE_SPREAD, shape=len(BITS), initval=mean + START)
+        delta = pm.Normal("delta", motives, MOTIVE_SPREAD, shape=len(SOURCES), initval=motives + START)
         pairs = _cells(data)[0]
         cell: Any = pt.zeros(len(pairs))
         for name, index, size in (("industry", pairs[:, 0], len(data.industries)), ("street", pairs[:, 1], len(data.streets))):
             if size > 1:
                 tau = pm.HalfNormal(f"tau_{name}", float(p.regimes["cell_sd"]))
-                raw = pm.Normal(f"raw_{name}", 0.0, 1.0, shape=size)
+                raw = pm.Normal(f"raw_{name}", 0.0, 1.0, shape=size, initval=np.full(size, START))
                 cell = cell + pt.dot(pt.as_tensor(np.eye(size)[index]), pm.Deterministic(f"u_{name}", tau * raw))
         motive = (s.z_T | s.z_X).astype(float)
         log_share: Any = 0.0
@@ -218,7 +221,7 @@ def _log_thetas(channels: Sequence[Channel], emissions: Sequence[Emission | None
         mine = [(k, p) for k, p in enumerate(emissions) if p is not None and p.rows.shape[1] == width]
         mean = np.log(np.vstack([p.rows for _, p in mine]))
         sd = np.vstack([spread(p, channels[k].source) for k, p in mine])
-        odds = mean + sd * pm.Normal(f"raw_rows_{width}", 0.0, 1.0, shape=mean.shape)
+        odds = mean + sd * pm.Normal(f"raw_rows_{width}", 0.0, 1.0, shape=mean.shape, initval=np.full(mean.shape, START))
         top = odds.max(axis=1, keepdims=True)
         log = odds - top - pt.log(pt.exp(odds - top).sum(axis=1, keepdims=True))
         pm.Deterministic(f"rows_{width}", pt.exp(log))
