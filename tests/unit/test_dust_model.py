@@ -103,7 +103,7 @@ def test_a_fence_that_reads_half_for_days_is_a_fault_until_a_second_channel_spea
     mine = found[(found["detector"] == "fence_reads_below_background") & (found["enterprise_id"] == "E05")]
     assert mine["outcome"].tolist() == ["fault"]
     assert not len(raised(found, "fabrication")), "one channel alone is no fraud"
-    town.clips = [("E05", str(town.hours[24 * 32 + 10]), "uncovered")]
+    town.clips = [("E05", str(town.hours[24 * 32 + 10]), "dust")]
     assert raised(judge(town.catalog()), "fabrication")["enterprise_id"].tolist() == ["E05"]
 
 

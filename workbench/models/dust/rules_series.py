@@ -86,12 +86,12 @@ def fence_reads_below_background(
     """Judge one run of hours in which a fence monitor reads less than the air around it can hold.
 
     One channel alone is an instrument's fault (a fouled inlet reads so too); a fraud needs a second one, a clip that shows
-    dust or an open pile meanwhile.
+    dust meanwhile (a pile may lie open without dusting).
     """
     a = run.around
-    seen = len(clips_between(run.clips, run.start, run.end, ("dust", "uncovered")))
+    seen = len(clips_between(run.clips, run.start, run.end, ("dust",)))
     parts = _common(run) | parts_of(
-        second_channel=(float(seen), 0.5 if seen else -3.0),
+        second_channel=(float(seen), 0.0 if seen else -3.0),
         low_ratio=(a.ratio, 2.0 * np.log(ratio_half / max(a.ratio, 0.05))),
         hours=(a.hours, 0.8 * np.log(max(a.hours, 1.0) / hours_half)),
         days=(a.days, 0.4 * np.log(max(a.days, 0.5) / days_half)),
@@ -101,14 +101,12 @@ def fence_reads_below_background(
     )
     name = PARTICLES[run.site["factor"]]
     zh = f"{_when(run)}厂界{name}读数仅为周边推算的{a.ratio:.0%}，共{a.hours:.0f}小时，涉及{a.days:.0f}天{_aside_zh(a)}"
-    zh += f"；期间有{seen}段视频见扬尘或裸露" if seen else "；仅一个通道，先按仪器故障核查"
+    zh += f"；期间有{seen}段视频见扬尘" if seen else "；仅一个通道，先按仪器故障核查"
     en = (
         f"{run.start:%Y-%m-%d %H:00} to {run.end:%Y-%m-%d %H:00}: {name} at the fence read {a.ratio:.0%} of "
         f"what its neighbours imply, {a.hours:.0f} h on {a.days:.0f} days{_aside_en(a)}"
     )
-    en += (
-        f"; {seen} clips show dust or an open pile meanwhile" if seen else "; one channel alone: to be checked as an instrument fault first"
-    )
+    en += f"; {seen} clips show dust meanwhile" if seen else "; one channel alone: to be checked as an instrument fault first"
     outcome = Outcome.FABRICATION if seen else Outcome.FAULT
     return _judgement("fence_reads_below_background", run, zh, en, parts, per_site_month, score_min, Kind.FABRICATION, outcome)
 
@@ -137,11 +135,12 @@ def _judge(
     name = PARTICLES[run.site["factor"]]
     zh = (
         f"{_when(run)}{words[0]}：厂界{name}为背景的{a.ratio:.1f}倍（平均高出{a.added:.0f} µg/m³），"
-        f"共{a.hours:.0f}小时，涉及{a.days:.0f}天，作业时段占{a.working:.0%}{_aside_zh(a)}"
+        f"共{a.hours:.0f}小时，涉及{a.days:.0f}天，作业时段占{a.working:.0%}{_rare(run)[0]}{_aside_zh(a)}"
     )
     en = (
         f"{run.start:%Y-%m-%d %H:00} to {run.end:%Y-%m-%d %H:00}: {words[1]}: {name} at the fence {a.ratio:.1f} times the background "
-        f"({a.added:.0f} µg/m³ above it), {a.hours:.0f} h on {a.days:.0f} days, {a.working:.0%} in working hours{_aside_en(a)}"
+        f"({a.added:.0f} µg/m³ above it), {a.hours:.0f} h on {a.days:.0f} days, {a.working:.0%} in working hours"
+        f"{_rare(run)[1]}{_aside_en(a)}"
     )
     if run.industry.startswith(CONSTRUCTION):
         zh += "；施工扬尘归住建等部门（法典第1128条），移送线索"
@@ -182,6 +181,15 @@ def _seen(run: Candidate) -> dict[str, Part]:
         clip_dust=(float(len(bad)) if len(bad) else float("nan"), 1.0 + 0.5 * (days - 1)),
         clip_covered=(float(len(good)) if len(good) else float("nan"), -0.5 * len(good)),
     )
+
+
+def _rare(run: Candidate) -> tuple[str, str]:
+    """Return how often an honest site has a run as strong, by the null of the catalog."""
+    months = 1.0 / max(run.null.false_alarms(run.score), 1e-9)
+    if months < 1.0:
+        return "；同样强的常态波动每月不止一次", "; an honest site has one as strong more than once a month"
+    zh, en = ("百月以上", "more than a hundred months") if months > 100 else (f"约{months:.0f}个月", f"about {months:.0f} months")
+    return f"；同样强的常态波动，每点位{zh}才有一次", f"; an honest site has one as strong once in {en}"
 
 
 def _when(run: Candidate) -> str:
