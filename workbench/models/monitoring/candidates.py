@@ -16,10 +16,11 @@ from workbench.models.monitoring.detectors import DETECTORS
 from workbench.models.monitoring.null import tail_of
 from workbench.models.monitoring.panel import Panel
 from workbench.models.monitoring.verdicts import Verdicts
+from workbench.models.monitoring.windows import FEATURES, describe
 
 CIRCUMSTANCES = (
     "strength", "second_channel", "running", "duration", "repeats", "elsewhere", "pays", "whole_device", "shared", "serviced",
-    "saturated", "starting", "jump", "below", "abrupt", "replay", "standing", "device_fault", "low_level",
+    "saturated", "starting", "jump", "below", "abrupt", "replay", "standing", "device_fault", "low_level", *FEATURES,
 )  # fmt: skip
 """Features of a candidate, in the order of ``scoring.yml``."""
 PAYS_DETECTORS = frozenset(
@@ -89,8 +90,8 @@ def run_detectors(panel: Panel, rules: Mapping[str, RuleRow]) -> dict[str, Verdi
 def candidates(panel: Panel, found: Mapping[str, Verdicts], scoring: Scoring) -> pd.DataFrame:
     """Return one row per point, family and episode with its circumstances.
 
-    Columns: row, detector, family, start, end, nats (raw), log_p (under the empirical null), sentence numbers in ``numbers``,
-    and :data:`CIRCUMSTANCES`. Sorted by row, start, detector.
+    Columns: row, detector, family, start, end, nats (raw), log_p (under the empirical null), sentence numbers in ``numbers``, place,
+    hourly (whether a rehearsed score may judge it), and :data:`CIRCUMSTANCES`. Sorted by row, start, detector.
     """
     parts = []
     for name, verdict in found.items():
@@ -113,9 +114,12 @@ def candidates(panel: Panel, found: Mapping[str, Verdicts], scoring: Scoring) ->
         )
         parts.append(frame)
     if not parts:
-        return pd.DataFrame({c: [] for c in ("row", "detector", "family", "start", "end", "nats", "log_p", "numbers", *CIRCUMSTANCES)})
-    joined = _merge(pd.concat(parts, ignore_index=True), scoring)
-    return _with_circumstances(panel, joined, scoring)
+        return pd.DataFrame(
+            {c: [] for c in ("row", "detector", "family", "start", "end", "nats", "log_p", "numbers", "place", "hourly", *CIRCUMSTANCES)}
+        )
+    spans = pd.concat(parts, ignore_index=True)
+    c = _with_circumstances(panel, _merge(spans, scoring), scoring)
+    return pd.concat([c, describe(panel, c, spans)], axis=1)
 
 
 def _merge(spans: pd.DataFrame, scoring: Scoring) -> pd.DataFrame:
@@ -165,6 +169,8 @@ def _with_circumstances(panel: Panel, c: pd.DataFrame, scoring: Scoring) -> pd.D
     c["standing"] = ((c["running"] < 0.25) & ~c["family"].isin(("mark", "exceedance", "outage"))).astype(float)
     c["low_level"] = _low_level(panel, c)
     c["starting"] = [float(n.get("starting", 0.0)) for n in c["numbers"]]
+    rows = c["row"].to_numpy(dtype=int)
+    c["place"], c["hourly"] = panel.station[rows], panel.hourly[rows] & panel.pollutant[rows]
     return c
 
 

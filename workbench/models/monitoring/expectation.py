@@ -9,18 +9,68 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
+import pandas as pd
 
 from workbench.contracts import threads
 from workbench.models.monitoring.order_statistics import median_of, middle
 from workbench.models.monitoring.vocabulary import OXYGEN
 
-if TYPE_CHECKING:
-    from workbench.models.monitoring.panel import Panel
-
 MAX_PREDICTORS, MIN_HOURS, ROUNDS = 14, 168, 3
+NOISE_LEVELS, NOISE_FLOOR = 10, 0.3
+"""Classes of the expected level whose residual spread is told apart, and the smallest spread of a class as a share of their median."""
+
+
+class Surroundings(Protocol):
+    """What the expectation asks of a panel: the rows, their groups and their transformed values."""
+
+    @property
+    def roster(self) -> pd.DataFrame:
+        """The rows and what is known of each."""
+
+    def hour(self, name: str) -> np.ndarray:
+        """Return an hourly statistic, shape (point, hour)."""
+
+    def siblings(self, row: int) -> np.ndarray:
+        """Return the other monitored rows of the same station."""
+
+    @property
+    def transformed(self) -> tuple[np.ndarray, np.ndarray]:
+        """Hourly means on the scale of the regression, and which rows are logarithmic."""
+
+    @property
+    def standardised(self) -> tuple[np.ndarray, np.ndarray]:
+        """Every transformed row standardised, and where it was known."""
+
+    @property
+    def process_rows(self) -> dict[str, dict[str, np.ndarray]]:
+        """Rows of the process channels of each enterprise."""
+
+    @property
+    def judged(self) -> np.ndarray:
+        """Monitored points fit for judging."""
+
+    @property
+    def pollutant(self) -> np.ndarray:
+        """Judged points whose factor is a pollutant."""
+
+    @property
+    def station(self) -> np.ndarray:
+        """Key of the sampling place of each point."""
+
+    @property
+    def peers(self) -> np.ndarray:
+        """Number of the peer group of each point."""
+
+    @property
+    def running(self) -> np.ndarray:
+        """Hours neither idle nor marked."""
+
+    @property
+    def arrived(self) -> np.ndarray:
+        """Share of hours with an ordinary mean."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +91,9 @@ class Expectation:
         Number of related channels.
     logarithmic : bool array, shape (point,)
         Whether the transform is the logarithm.
+    noise : float32 array, shape (point, hour)
+        Robust standard deviation of the residual at the hour's expected level: readings near the detection limit scatter more in
+        log units than high ones. NaN where nothing is expected.
     """
 
     residual: np.ndarray
@@ -49,9 +102,10 @@ class Expectation:
     predictors: np.ndarray
     logarithmic: np.ndarray
     expected: np.ndarray
+    noise: np.ndarray
 
 
-def transform(panel: Panel) -> tuple[np.ndarray, np.ndarray]:
+def transform(panel: Surroundings) -> tuple[np.ndarray, np.ndarray]:
     """Return hourly ordinary means on the scale of the regression, and which rows are logarithmic.
 
     A row is logarithmic where nearly all of its values are positive and its unit is a concentration or flow; the
@@ -69,7 +123,7 @@ def transform(panel: Panel) -> tuple[np.ndarray, np.ndarray]:
     return out, logarithmic
 
 
-def expect(panel: Panel, *, process_only: bool = False) -> Expectation:
+def expect(panel: Surroundings, *, process_only: bool = False) -> Expectation:
     """Fit the expectation of every judged point (source: the point's own history and its related channels).
 
     Parameters
@@ -82,7 +136,7 @@ def expect(panel: Panel, *, process_only: bool = False) -> Expectation:
     n, hours = z.shape
     factors = panel.roster["factor"].to_numpy(dtype=object)
     residual = np.full((n, hours), np.nan, np.float32)
-    expected = np.full((n, hours), np.nan, np.float32)
+    expected, noise = np.full((n, hours), np.nan, np.float32), np.full((n, hours), np.nan, np.float32)
     scale, explained = np.full(n, np.nan, np.float32), np.zeros(n, np.float32)
     count = np.zeros(n, np.int32)
 
@@ -102,14 +156,15 @@ def expect(panel: Panel, *, process_only: bool = False) -> Expectation:
         finite = residual[row][np.isfinite(residual[row])]
         if finite.size:
             scale[row] = 1.4826 * median_of(np.abs(finite - median_of(finite)))
+            noise[row] = noise_by_level(expected[row], residual[row])
 
     # every row is written by one call only, so the result does not depend on the threads
     with ThreadPoolExecutor(threads()) as pool:
         list(pool.map(fill, (int(r) for r in np.flatnonzero(panel.judged))))
-    return Expectation(residual, scale, explained, count, logarithmic, expected)
+    return Expectation(residual, scale, explained, count, logarithmic, expected, noise)
 
 
-def predictors_of(panel: Panel, row: int) -> np.ndarray:
+def predictors_of(panel: Surroundings, row: int) -> np.ndarray:
     """Return the rows that may explain ``row``: same place first, then the enterprise's process, then the same factor elsewhere."""
     same = panel.siblings(row)
     enterprise = str(panel.roster["enterprise_id"].iloc[row])
@@ -120,6 +175,21 @@ def predictors_of(panel: Panel, row: int) -> np.ndarray:
         rows.append(alike[:6])
     joined = np.concatenate(rows).astype(int)
     return np.asarray(joined[panel.arrived[joined] > 0.2][:MAX_PREDICTORS])
+
+
+def noise_by_level(expected: np.ndarray, residual: np.ndarray) -> np.ndarray:
+    """Return the robust spread of a row's residual in the tenth of the expected level that each hour belongs to, shape (hour,)."""
+    known = np.isfinite(residual)
+    cuts = np.quantile(expected[known], np.linspace(0, 1, NOISE_LEVELS + 1)[1:-1])
+    level = np.searchsorted(cuts, np.nan_to_num(expected))
+    spread = np.full(NOISE_LEVELS, np.nan)
+    for k in range(NOISE_LEVELS):
+        mine = residual[known & (level == k)]
+        if mine.size:
+            spread[k] = 1.4826 * median_of(np.abs(mine - median_of(mine)))
+    usual = max(float(np.nanmedian(spread)), 1e-4)
+    spread = np.clip(np.nan_to_num(spread, nan=usual), NOISE_FLOOR * usual, None)
+    return np.asarray(np.where(np.isfinite(expected), spread[level], np.nan), dtype=np.float32)
 
 
 def standardise(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -16,6 +16,7 @@ from workbench.models.monitoring.candidates import CIRCUMSTANCES, load_scoring
 from workbench.models.monitoring.features import build
 from workbench.models.monitoring.findings import make_findings
 from workbench.models.monitoring.inputs import read_inputs
+from workbench.models.monitoring.rehearsing import rehearsed_score, with_measured_null
 from workbench.models.monitoring.scoring import Scorer, fit_scorer, label_candidates
 from workbench.models.monitoring.suppressions import Suppression, read_suppressions
 
@@ -56,14 +57,19 @@ class MonitoringModel:
         return build(read_inputs(catalog, period))
 
     def fit(self, features: xr.Dataset, labels: pd.DataFrame, *, seed: int) -> FittedMonitoring:
-        """Fit the score; unsupervised where the labels do not suffice (60 labelled candidates, 15 of each outcome)."""
+        """Fit the score: hourly points on their own edited history (see ``rehearsal.py``), all by labels where they suffice.
+
+        Labels suffice from 60 labelled candidates with 15 of each outcome on.
+        """
         analysis = analyse(features, self.rules)
         scoring = load_scoring()
         c = analysis.candidates
         owners = analysis.owners(c)
         kinds = c["detector"].map({k: f.kind for k, f in scoring.detectors.items()}).to_numpy(dtype=object)
         y = np.where(kinds != "", label_candidates(c, owners, kinds, labels), np.nan)
-        return FittedMonitoring(self, fit_scorer(c, y, owners, scoring, seed), analysis)
+        rehearsed = rehearsed_score(analysis.panel, self.rules, scoring, seed) if analysis.panel.shape[0] else None
+        scorer = fit_scorer(c, y, owners, scoring, seed, rehearsed)
+        return FittedMonitoring(self, scorer, with_measured_null(analysis, scorer))
 
 
 class FittedMonitoring:
@@ -83,7 +89,7 @@ class FittedMonitoring:
     def analysis(self, features: xr.Dataset) -> Analysis:
         """Return the analysis of a feature set; that of the last one is kept."""
         if self._last is None or self._last.source is not features:
-            self._last = analyse(features, self.model.rules)
+            self._last = with_measured_null(analyse(features, self.model.rules), self.scorer)
         return self._last
 
     def assess(self, features: xr.Dataset) -> pd.DataFrame:

@@ -13,6 +13,9 @@ import pandas as pd
 import xarray as xr
 
 from workbench.models.monitoring.expectation import Expectation, expect, standardise, transform
+from workbench.models.monitoring.matching import Match, matches_of
+from workbench.models.monitoring.segments import EDITED, LOWEST, lower_spans, weighted_residual
+from workbench.models.monitoring.ties import tie_rates
 from workbench.models.monitoring.vocabulary import AUXILIARY, FLOW, MONITOR_SYSTEMS
 
 IDLE_SHARE = 0.15
@@ -185,6 +188,33 @@ class Panel:
     def expectation(self) -> Expectation:
         """What the related channels lead one to expect of each judged point, hour by hour."""
         return expect(self)
+
+    @cached_property
+    def ties(self) -> tuple[np.ndarray, np.ndarray]:
+        """How likely a run of equal values goes on, early and later, by value level: two arrays, shape (point, level)."""
+        return tie_rates(self.hour("hazard"), self.peers)
+
+    @cached_property
+    def hourly(self) -> np.ndarray:
+        """Judged points whose values are hourly and logarithmic: for these the hourly means are the readings themselves."""
+        return np.asarray(self.judged & (self.per_day == 24) & self.transformed[1])
+
+    @cached_property
+    def matches(self) -> dict[int, list[Match]]:
+        """Spans of each hourly point that an earlier span explains better than the present does."""
+        e = self.expectation
+        return matches_of(np.flatnonzero(self.hourly), self.transformed[0], e.residual, e.noise, self.ties[1])
+
+    @cached_property
+    def lowered(self) -> dict[int, list[tuple[int, int, float]]]:
+        """Spans of each hourly point that lie lower than what is beside them, abruptly: first hour, hour after the last, score."""
+        e, days = self.expectation, self.shape[1]
+        ladder = tuple(w for w in EDITED if w <= max(2, days // 3))
+        rows = np.flatnonzero(self.hourly & np.isfinite(e.scale))
+        return {
+            int(r): lower_spans(weighted_residual(e.residual[r].astype(float), e.noise[r].astype(float)), days * 24, ladder, LOWEST)
+            for r in rows
+        }
 
     @cached_property
     def process_expectation(self) -> Expectation:

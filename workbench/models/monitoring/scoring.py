@@ -15,6 +15,8 @@ import pandas as pd
 
 from workbench.contracts import threads
 from workbench.models.monitoring.candidates import CIRCUMSTANCES, Scoring
+from workbench.models.monitoring.rehearsed import UNREHEARSED, WEIGHED, Rehearsed
+from workbench.models.monitoring.windows import FAMILIES
 
 MIN_LABELLED, MIN_POSITIVE, FOLDS = 60, 15, 5
 SENSITIVITY = 0.7
@@ -37,16 +39,19 @@ class Scorer:
         LightGBM model text; empty without a correction.
     note : str
         How it was fitted, for the card and the reasons.
+    rehearsed : Rehearsed, optional
+        Score of hourly points from the rehearsal; without it their candidates are scored by the plain sum like all others.
     """
 
     scoring: Scoring
     lines: dict[str, tuple[float, float]] = field(default_factory=dict)
     booster: str = ""
     note: str = "unsupervised"
+    rehearsed: Rehearsed | None = None
 
     def terms(self, c: pd.DataFrame) -> pd.DataFrame:
         """Return the additive terms of each candidate (log-odds), columns ``base`` and :data:`CIRCUMSTANCES`; rows sum to the score."""
-        out = plain_terms(c, self.scoring)
+        out = base_terms(c, self.scoring, self.rehearsed)
         kinds = c["detector"].map({k: f.kind for k, f in self.scoring.detectors.items()})
         slope = kinds.map(lambda k: self.lines.get(k, (1.0, 0.0))[0]).to_numpy(dtype=float)
         shift = kinds.map(lambda k: self.lines.get(k, (1.0, 0.0))[1]).to_numpy(dtype=float)
@@ -84,6 +89,27 @@ def plain_terms(c: pd.DataFrame, scoring: Scoring) -> pd.DataFrame:
     return out
 
 
+def by_rehearsal(c: pd.DataFrame, scoring: Scoring) -> np.ndarray:
+    """Return which candidates a rehearsed score judges: hourly pollutants, families that were rehearsed, shape (candidate,)."""
+    fabrication = c["detector"].map({k: f.kind == "fabrication" for k, f in scoring.detectors.items()}).to_numpy(dtype=bool)
+    return np.asarray(c["hourly"].to_numpy(dtype=bool) & fabrication & c["family"].isin(FAMILIES).to_numpy())
+
+
+def base_terms(c: pd.DataFrame, scoring: Scoring, rehearsed: Rehearsed | None) -> pd.DataFrame:
+    """Return the terms before labels speak: the rehearsed trees where they may judge, prior and weighted circumstances elsewhere."""
+    out = plain_terms(c, scoring)
+    if rehearsed is None or not len(c):
+        return out
+    mine = by_rehearsal(c, scoring)
+    base, parts = rehearsed.contributions(c[mine])
+    kept = out.loc[mine, list(UNREHEARSED)].copy()
+    out.loc[mine, :] = 0.0
+    out.loc[mine, list(UNREHEARSED)] = kept
+    out.loc[mine, "base"] = base
+    out.loc[mine, list(WEIGHED)] += parts
+    return out
+
+
 def design(c: pd.DataFrame) -> np.ndarray:
     """Return the feature matrix of the trees, shape (candidate, circumstance)."""
     return c[list(CIRCUMSTANCES)].to_numpy(dtype=float)
@@ -115,7 +141,9 @@ def label_candidates(c: pd.DataFrame, enterprises: np.ndarray, kinds: np.ndarray
     return out
 
 
-def fit_scorer(c: pd.DataFrame, y: np.ndarray, groups: np.ndarray, scoring: Scoring, seed: int) -> Scorer:
+def fit_scorer(
+    c: pd.DataFrame, y: np.ndarray, groups: np.ndarray, scoring: Scoring, seed: int, rehearsed: Rehearsed | None = None
+) -> Scorer:
     """Fit the score; see the module's first lines for the rule.
 
     Parameters
@@ -124,10 +152,12 @@ def fit_scorer(c: pd.DataFrame, y: np.ndarray, groups: np.ndarray, scoring: Scor
         From :func:`label_candidates`.
     groups : array of str
         Enterprise of each candidate: folds never split one.
+    rehearsed : Rehearsed, optional
+        What the rehearsal taught; labels correct it.
     """
     kinds = c["detector"].map({k: f.kind for k, f in scoring.detectors.items()}).to_numpy(dtype=object)
     lines: dict[str, tuple[float, float]] = {}
-    notes: list[str] = []
+    notes: list[str] = [rehearsed.note] if rehearsed else []
     booster = ""
     for kind in ("fabrication", "exceedance"):
         mine = np.isfinite(y) & (kinds == kind)
@@ -135,13 +165,13 @@ def fit_scorer(c: pd.DataFrame, y: np.ndarray, groups: np.ndarray, scoring: Scor
         if not enough(y[mine]):
             notes.append(f"{counted}; unsupervised, {MIN_LABELLED} and {MIN_POSITIVE} of each outcome are needed")
             continue
-        base = plain_terms(c[mine], scoring).sum(axis=1).to_numpy()
+        base = base_terms(c[mine], scoring, rehearsed).sum(axis=1).to_numpy()
         if kind == "fabrication":
             lines[kind], booster, how = _fit_corrected(design(c)[mine], y[mine], base, groups[mine].astype(str), seed)
         else:
             lines[kind], how = _platt(base, y[mine]), "calibrated sum"
         notes.append(f"{counted}; {how}")
-    return Scorer(scoring, lines, booster, "; ".join(notes))
+    return Scorer(scoring, lines, booster, "; ".join(notes), rehearsed)
 
 
 def _fit_corrected(x: np.ndarray, y: np.ndarray, start: np.ndarray, groups: np.ndarray, seed: int) -> tuple[tuple[float, float], str, str]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
 from workbench.models.monitoring.features import EMPTY_HASH, gram_length
+from workbench.models.monitoring.matching import FARTHEST, NEAREST
 from workbench.models.monitoring.panel import Panel
 from workbench.models.monitoring.scan import middle
 from workbench.models.monitoring.verdicts import Verdicts, no_spans, runs_of, verdicts
@@ -135,38 +138,39 @@ def _strongest(spans: pd.DataFrame) -> pd.DataFrame:
     return spans.loc[sorted(kept)] if kept else no_spans(list(spans.columns[4:]))
 
 
-def history_copied_with_noise(panel: Panel, *, p_max: float, min_corr: float) -> Verdicts:
-    """Find spans whose fast detail repeats an earlier span's beyond chance: a copy with a little noise or scale on top.
+def history_copied_with_noise(panel: Panel, *, p_max: float, min_corr: float, hourly_nats_min: float) -> Verdicts:
+    """Find spans that an earlier span explains beyond chance though not to the last digit: a copy with a little noise on top.
 
-    Bounded search: data finer than 15 minutes at whole-day shifts (the features hold the best match of every day), hourly data
-    at every shift of whole hours. Honest spans are independent in their detail, so the Fisher z of the best of N candidates
-    has a known tail; the point's own usual best match (cycles, purges) is taken off first.
+    Bounded search. Hourly data: every lag from one to ninety days, see :mod:`workbench.models.monitoring.matching`; the strength is
+    what the copy explains better than the present, less the logarithm of the lags and spans compared. Data finer than 15 minutes:
+    the fast detail at whole-day shifts (the features hold the best match of every day); honest days are independent in their
+    detail, so the Fisher z of the best of N candidates has a known tail, and the point's own usual best match (cycles, purges) is
+    taken off first.
 
     Parameters
     ----------
     p_max : float
         Largest probability of such a match in an honest history.
     min_corr : float
-        Smallest correlation.
+        Smallest correlation of the detail (fine data) or of the readings (hourly data).
+    hourly_nats_min : float
+        Smallest strength in hourly data.
     """
     corr, twin = panel.day("twin_corr").astype(float), panel.day("twin_day").astype(float)
     days = panel.shape[1]
     lag = np.arange(days)[None] - twin
-    degrees = np.broadcast_to(panel.per_day[:, None] * 0.5 - 3, corr.shape).copy()
-    for hourly in np.flatnonzero(panel.judged & (panel.per_day == 24)):
-        corr[hourly], lag[hourly] = _hourly_twins(panel.transformed[0][hourly])
-        degrees[hourly] = WINDOW * 0.5 - 3
-    evaluable = panel.judged[:, None] & np.isfinite(corr)
+    fine = panel.judged[:, None] & np.isfinite(corr)
+    degrees = np.maximum(panel.per_day[:, None] * 0.5 - 3, 1)
     with np.errstate(all="ignore"):
-        z = np.arctanh(np.clip(corr, -0.999999, 0.999999)) * np.sqrt(np.maximum(degrees, 1))
+        z = np.arctanh(np.clip(corr, -0.999999, 0.999999)) * np.sqrt(degrees)
     usual = middle(z)[:, None]
     spread = np.maximum(1.4826 * middle(np.abs(z - usual))[:, None], 0.3)
     score = np.clip((z - usual) / spread, 0, 20)
     # the best of N matches: under chance its excess over the usual best falls off faster than exp(−score)
-    nats = np.where(evaluable & (corr >= min_corr), score * np.maximum(score / 2, 1.0) - np.log(max(days, 2)), 0.0)
+    nats = np.where(fine & (corr >= min_corr), score * np.maximum(score / 2, 1.0) - np.log(max(days, 2)), 0.0)
     nats = np.maximum(nats, 0.0)
     hit = nats >= -np.log(p_max)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for row, a, b in runs_of(hit, bridge=1):
         inside = slice(a, b)
         k = int(np.argmax(nats[row, inside])) + a
@@ -181,46 +185,37 @@ def history_copied_with_noise(panel: Panel, *, p_max: float, min_corr: float) ->
                 "days": float(b - a),
             }
         )
-    spans = pd.DataFrame(rows) if rows else no_spans(["corr", "lag_days", "days"])
-    return verdicts(panel.shape, evaluable, nats, spans, panel.first_day)
+    searched = panel.hourly[:, None] & (panel.day("n_valid") >= 12)
+    found = pd.DataFrame(rows + _hourly_matches(panel, hourly_nats_min, min_corr))
+    spans = found if len(found) else no_spans(["corr", "lag_days", "days"])
+    return verdicts(panel.shape, fine | searched, nats, spans, panel.first_day)
 
 
-WINDOW, STRIDE, BATCH = 24, 12, 256
-"""Hours in a window of the hourly search, hours between the windows asked about, windows asked about at once."""
-
-
-def _hourly_twins(series: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return, per day, the best correlation of its hourly steps with an earlier window's at any whole-hour shift, and the shift in days.
-
-    Steps are taken against the usual step of the hour of the day, so that a daily cycle does not match itself, and clipped.
-    """
-    hours = len(series)
-    days = hours // 24
-    step = np.diff(series, prepend=np.nan)
-    table = step[: days * 24].reshape(days, 24)
-    step = step - np.tile(np.nan_to_num(middle(table, axis=0)), days + 1)[:hours]
-    known = np.isfinite(step)
-    out, shift = np.full(days, np.nan), np.full(days, np.nan)
-    if known.sum() < 4 * WINDOW:
-        return out, shift
-    size = 3 * np.mean(np.abs(step[known]))
-    x = np.clip(np.where(known, step, 0.0), -size, size).astype(np.float32)
-    windows = np.lib.stride_tricks.sliding_window_view(x, WINDOW)
-    raw = np.nan_to_num(np.diff(series, prepend=np.nan))
-    moved = np.lib.stride_tricks.sliding_window_view((raw != 0) & known, WINDOW).sum(axis=1)
-    norm = np.sqrt(np.einsum("ij,ij->i", windows, windows))
-    fit = (moved >= 0.7 * WINDOW) & (norm > 0)
-    unit = np.where(fit[:, None], windows / np.maximum(norm, 1e-12)[:, None], 0.0).astype(np.float32)
-    asked = np.arange(0, len(unit), STRIDE)
-    best, best_at = np.full(len(asked), -1.0), np.zeros(len(asked), dtype=int)
-    for lo in range(0, len(asked), BATCH):
-        batch = asked[lo : lo + BATCH]
-        corr = unit[batch] @ unit[: batch[-1] + 1].T
-        corr[np.arange(corr.shape[1])[None] > (batch - WINDOW)[:, None]] = -1.0
-        best_at[lo : lo + BATCH] = corr.argmax(axis=1)
-        best[lo : lo + BATCH] = corr.max(axis=1)
-    for k, at in enumerate(asked.tolist()):
-        d = (at + WINDOW // 2) // 24
-        if fit[at] and d < days and not best[k] <= np.nan_to_num(out[d], nan=-1.0):
-            out[d], shift[d] = best[k], (at - best_at[k]) / 24
-    return out, shift
+def _hourly_matches(panel: Panel, least: float, min_corr: float) -> list[dict[str, Any]]:
+    """Return the matches of hourly points that are strong enough, after the number of lags and spans compared."""
+    out: list[dict[str, Any]] = []
+    hour = pd.Timedelta(hours=1)
+    for row, matches in panel.matches.items():
+        y = panel.transformed[0][row]
+        for m in matches:
+            now, then = y[m.first : m.last], y[m.first - m.lag : m.last - m.lag]
+            both = np.isfinite(now) & np.isfinite(then)
+            nats = m.gain - np.log((FARTHEST - NEAREST) * len(y) / max(m.last - m.first, 1))
+            if both.sum() < 6 or nats < least:
+                continue
+            spread = np.std(now[both]) * np.std(then[both])
+            corr = float(np.mean((now[both] - now[both].mean()) * (then[both] - then[both].mean())) / spread) if spread > 0 else 1.0
+            if corr < min_corr:
+                continue
+            out.append(
+                {
+                    "row": row,
+                    "start": panel.first_day + m.first * hour,
+                    "end": panel.first_day + m.last * hour,
+                    "nats": float(min(nats, 200.0)),
+                    "corr": corr,
+                    "lag_days": m.lag / 24,
+                    "days": (m.last - m.first) / 24,
+                }
+            )
+    return out

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
 from workbench.models.monitoring.detectors.shift import LONGEST
 from workbench.models.monitoring.panel import Panel
 from workbench.models.monitoring.scan import best_windows, middle, normal_nats, own_scores
+from workbench.models.monitoring.segments import disjoint, generator_gain
 from workbench.models.monitoring.verdicts import Verdicts, no_spans, runs_of, verdicts
 
+DRAWN = (24, 36, 48, 72, 96, 120, 168)
+"""Lengths of the spans of hourly readings that are asked about, hours."""
 
-def values_generated(panel: Panel, *, score_min: float, lag_max: float, lag_usual: float) -> Verdicts:
+
+def values_generated(panel: Panel, *, score_min: float, lag_max: float, lag_usual: float, hourly_nats_min: float) -> Verdicts:
     """Find spans without autocorrelation in a point that usually has it, and without dependence on its related channels.
+
+    Hourly readings: spans of one to seven days, begun at any quarter of a day, that independent draws explain better than the
+    point's own steps at that level do. Finer data: days whose order in time and dependence are lost, against own past.
 
     Parameters
     ----------
@@ -22,6 +31,8 @@ def values_generated(panel: Panel, *, score_min: float, lag_max: float, lag_usua
         Largest median autocorrelation inside the span.
     lag_usual : float
         Smallest usual autocorrelation of the point (or of its peers): below it the detector abstains.
+    hourly_nats_min : float
+        Smallest strength in hourly readings.
     """
     lag, valid = smoothness(panel), panel.day("n_valid")
     days = panel.shape[1]
@@ -35,20 +46,16 @@ def values_generated(panel: Panel, *, score_min: float, lag_max: float, lag_usua
     with np.errstate(all="ignore"):
         fisher = np.arctanh(np.clip(lag, -0.98, 0.98))
     z = np.where(able, -own_scores(np.where(able, fisher, np.nan), panel.peers), np.nan)
-    # finer data are averaged to hours for the expectation, where white noise hardly shows: there the order in time decides
-    loose = np.where((panel.per_day == 24)[:, None], _decoupled(panel), np.nan)
-    # where related channels exist, both must go: the order in time and the dependence on them
-    both = np.where((z > 0) & (loose > 0), (np.clip(z, 0, 6) + np.clip(loose, 0, 6)) / np.sqrt(2), np.minimum(z, 0))
-    z = np.where(np.isfinite(loose), both, z)
     # a point that is generated throughout has no honest past: measure it against its peers
     whole = able & (usual < lag_max)[:, None]
     z = np.where(whole, np.maximum(np.nan_to_num(z), 3.0), z)
-    rows = []
+    rows = _drawn(panel, able, reference, lag_max, hourly_nats_min)
+    z = np.where(panel.hourly[:, None], np.nan, z)
     for row, a, b, score in best_windows(z, panel.peers, score_min, tuple(w for w in LONGEST if w <= max(1, days // 3))):
         inside = float(np.nanmedian(lag[row, a:b]))
         if inside > lag_max:
             continue
-        kept, before = _dependence(panel, row, a, b)
+        kept, before = _dependence(panel, row, a * 24, b * 24)
         start, end = panel.first_day + pd.Timedelta(days=a), panel.first_day + pd.Timedelta(days=b)
         numbers = {"lag1": inside, "usual": float(reference[row]), "dependence": kept, "dependence_usual": before, "days": b - a}
         rows.append({"row": row, "start": start, "end": end, "nats": score, **numbers})
@@ -56,14 +63,26 @@ def values_generated(panel: Panel, *, score_min: float, lag_max: float, lag_usua
     return verdicts(panel.shape, able, np.zeros(panel.shape), spans, panel.first_day)
 
 
-def _decoupled(panel: Panel) -> np.ndarray:
-    """Return how much the day's readings scatter about their expectation, against own past, in robust standard deviations."""
-    n, days = panel.shape
-    r = panel.expectation.residual.reshape(n, days, 24)
-    apart = np.abs(r - middle(r, axis=2)[:, :, None])
-    scatter = np.where(np.isfinite(apart).sum(axis=2) >= 8, middle(apart, axis=2), np.nan)
-    with np.errstate(all="ignore"):
-        return own_scores(np.log(np.where(scatter > 0, scatter, np.nan)), panel.peers)
+def _drawn(panel: Panel, able: np.ndarray, reference: np.ndarray, lag_max: float, least: float) -> list[dict[str, Any]]:
+    """Return the spans of hourly points that independent draws explain better than the point's own steps do."""
+    hours, hour = panel.shape[1] * 24, pd.Timedelta(hours=1)
+    out: list[dict[str, Any]] = []
+    for row in np.flatnonzero(panel.hourly & able.any(axis=1)).tolist():
+        y = np.where(panel.running[row], panel.transformed[0][row], np.nan).astype(float)
+        found = []
+        for width in DRAWN:
+            a = np.arange(0, hours - width + 1, 6)
+            gain, lag = generator_gain(y, a, a + width)
+            nats = gain - np.log(hours / width)
+            hit = np.flatnonzero((nats >= least) & (lag <= lag_max))
+            found += [(float(nats[k]), int(a[k]), int(a[k] + width)) for k in hit]
+        for nats, first, last in disjoint(found, hours, apart=0):
+            kept, before = _dependence(panel, row, first, last)
+            _, lag = generator_gain(y, np.array([first]), np.array([last]))
+            numbers = {"lag1": float(lag[0]), "usual": float(reference[row]), "dependence": kept, "dependence_usual": before}
+            start, end = panel.first_day + first * hour, panel.first_day + last * hour
+            out.append({"row": row, "start": start, "end": end, "nats": nats, **numbers, "days": (last - first) / 24})
+    return out
 
 
 def smoothness(panel: Panel) -> np.ndarray:
@@ -82,7 +101,7 @@ def _dependence(panel: Panel, row: int, a: int, b: int) -> tuple[float, float]:
     expected = panel.expectation.expected[row]
     actual = expected + panel.expectation.residual[row]
     inside = np.zeros(len(actual), dtype=bool)
-    inside[a * 24 : b * 24] = True
+    inside[a:b] = True
     out = []
     for chosen in (inside, ~inside):
         ok = chosen & np.isfinite(actual) & np.isfinite(expected)

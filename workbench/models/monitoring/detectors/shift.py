@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
 from workbench.models.monitoring.expectation import Expectation
 from workbench.models.monitoring.panel import Panel
 from workbench.models.monitoring.scan import best_windows, middle, own_scores
+from workbench.models.monitoring.segments import BESIDE, contrast, jumps, sums_of, weighted_residual
 from workbench.models.monitoring.verdicts import Verdicts, no_spans, verdicts
 from workbench.models.monitoring.vocabulary import OXYGEN
 
@@ -37,33 +40,37 @@ def _scores(panel: Panel, expectation: Expectation, explained_min: float) -> tup
     return r, z, np.isfinite(z)
 
 
-def values_scaled_down(panel: Panel, *, score_min: float, explained_min: float, drop_min: float) -> Verdicts:
+def values_scaled_down(panel: Panel, *, score_min: float, hourly_score_min: float, explained_min: float, drop_min: float) -> Verdicts:
     """Find spans in which a pollutant reads lower than its related channels say, by one factor: Δlog mean = Δlog sd.
 
     Parameters
     ----------
     score_min : float
-        Smallest −ln p of a window of the downward residual, over all windows of its length.
+        Smallest −ln p of a window of the downward residual, over all windows of its length (fine data).
+    hourly_score_min : float
+        Smallest score of a span of hourly readings: contrast and jumps at the edges, in robust standard deviations of the point's own
+        spans of that length.
     explained_min : float
         Smallest share of variance that the related channels explain; below it the detector abstains.
     drop_min : float
         Smallest drop in log units.
     """
-    return _edit(panel, slope=True, score_min=score_min, explained_min=explained_min, drop_min=drop_min)
+    return _edit(panel, True, score_min, hourly_score_min, explained_min, drop_min)
 
 
-def values_shifted_down(panel: Panel, *, score_min: float, explained_min: float, drop_min: float) -> Verdicts:
+def values_shifted_down(panel: Panel, *, score_min: float, hourly_score_min: float, explained_min: float, drop_min: float) -> Verdicts:
     """Find spans in which a pollutant reads lower by one amount: the mean moves, the size of the steps stays."""
-    return _edit(panel, slope=False, score_min=score_min, explained_min=explained_min, drop_min=drop_min)
+    return _edit(panel, False, score_min, hourly_score_min, explained_min, drop_min)
 
 
-def _edit(panel: Panel, *, slope: bool, score_min: float, explained_min: float, drop_min: float) -> Verdicts:
+def _edit(panel: Panel, slope: bool, score_min: float, hourly_score_min: float, explained_min: float, drop_min: float) -> Verdicts:
     r, z, able = _scores(panel, panel.expectation, explained_min)
     able &= panel.pollutant[:, None] & panel.expectation.logarithmic[:, None]
     z = np.where(able, z, np.nan)
     rough = np.log(np.where(panel.day("rough") > 0, panel.day("rough"), np.nan))
     strength = np.zeros(panel.shape)
-    rows = []
+    rows = _hourly_edits(panel, np.flatnonzero(panel.hourly & able.any(axis=1)), slope, hourly_score_min, drop_min)
+    z = np.where(panel.hourly[:, None], np.nan, z)
     for row, a, b, score in _windows(panel, z, score_min):
         near = np.r_[max(0, a - 21) : a, b : min(panel.shape[1], b + 21)]
         if len(near) < 3:
@@ -81,6 +88,36 @@ def _edit(panel: Panel, *, slope: bool, score_min: float, explained_min: float, 
         rows.append({"row": row, "start": start, "end": end, "nats": nats, **numbers})
     spans = pd.DataFrame(rows) if rows else no_spans(["drop", "days", "abrupt", "explained"])
     return verdicts(panel.shape, able, strength, spans, panel.first_day)
+
+
+def _hourly_edits(panel: Panel, rows: np.ndarray, slope: bool, least: float, drop_min: float) -> list[dict[str, Any]]:
+    """Return the spans of hourly points that lie lower than their expectation from one hour to another, steps told apart."""
+    hour = pd.Timedelta(hours=1)
+    e = panel.expectation
+    out: list[dict[str, Any]] = []
+    for row in rows.tolist():
+        residual = weighted_residual(e.residual[row].astype(float), e.noise[row].astype(float))
+        step = sums_of(np.abs(np.diff(panel.hour("hour_mean")[row].astype(float), prepend=np.nan)))
+        for a, b, score in panel.lowered.get(row, []):
+            if score < least:
+                continue
+            first, last = np.array([a]), np.array([b])
+            drop = -float(contrast(residual, first, last)[0])
+            beside = step.mean(np.array([a - BESIDE, b]), np.array([a, b + BESIDE]))
+            inside = float(step.mean(first, last)[0])
+            usual = float(np.nanmean(beside)) if np.isfinite(beside).any() else 0.0
+            steps = float(np.log(usual / inside)) if inside > 0 and usual > 0 else 0.0
+            # a scaled series loses its steps by the same factor, a shifted one keeps them
+            scaled = abs(steps - drop) <= abs(steps)
+            if not drop >= drop_min or scaled is not slope:
+                continue
+            edges = np.concatenate(jumps(residual, first, last, 24))
+            edges = edges[np.isfinite(edges)]
+            abrupt = float(np.mean(np.clip(-edges / drop, 0, 1))) if edges.size else 0.5
+            numbers = {"drop": 1 - np.exp(-drop), "days": (b - a) / 24, "abrupt": abrupt, "explained": e.explained[row]}
+            start, end = panel.first_day + a * hour, panel.first_day + b * hour
+            out.append({"row": row, "start": start, "end": end, "nats": 0.5 * score**2, **numbers})
+    return out
 
 
 def _median_or(x: np.ndarray, other: float) -> float:
