@@ -4,16 +4,20 @@ Series (not part of the project; skipped with the reason where absent): four Bei
 turbine 2011–2013 (UCI 551, CC BY 4.0), SKAB valve1 (GPL-3 data, evaluation only). Faults are injected here, from their description
 in the handbook, not by code of the model.
 
-Split: only the alarm threshold is split. Two are printed for the *test* part (the other three stations; turbine 2012 and 2013): the
-one that gives one false alarm per station-year on the test part's own honest series (the table and the closing line), and the one
-set so on the *tune* part (station Shunyi; turbine 2011), with the false alarms that it then gives on the test part.
+Two specifications: the faults here are not those that the model rehearses on (workbench/models/monitoring/rehearsal.yml), which have
+other lengths, caps, noises, factors and rounding; neither file reads the other.
 
-Nothing else is held out. All four Beijing stations, with the faults injected by seed 1, were looked at while the numbers of the
-detectors (params.yml) and the priors and weights of the score (scoring.yml) were chosen, so the Beijing figures are in-sample and
-optimistic. The turbine was seen in one earlier run. Another ``--seed`` draws other faults on the same series, which is a little more
-independent; other stations are the test.
+Split: the numbers of the rehearsal, of the hourly detectors and of the trees were chosen on the *tune* part (station Shunyi; turbine
+2011) and, for robustness against faults in the history that it learns from, on one injection (seed 101) over all series. The *test*
+part (the other three stations; turbine 2012 and 2013) with the faults of seed 1 is printed. But an earlier version of the older
+detectors (constant, clipped, exact copy) was chosen while looking at all four stations, so the Beijing figures are not wholly held
+out: other stations and years are the test. Two thresholds are printed for the test part: the one that gives one false alarm per
+station-year on the test part's own honest series (the table and the closing line), and the one set so on the tune part, with the
+false alarms that it then gives; and what the product itself calls a breach.
 
-    python benchmarks/quality_monitoring.py [--quick] [--data FOLDER] [--seed N]
+The score of a history is fitted on that history, edited (no label): every injected history is fitted anew, faults included.
+
+    python benchmarks/quality_monitoring.py [--quick] [--data FOLDER] [--seed N] [--saqc-python PATH]
 """
 
 from __future__ import annotations
@@ -21,8 +25,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import subprocess
+import sys
+import tempfile
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -40,8 +48,8 @@ ELSEWHERE = {"constant": 0.52, "clipped": 0.85, "exact_copy": 0.96, "noisy_copy"
 AIR = {"PM2.5": "a34004", "PM10": "a34002", "SO2": "a21026", "NO2": "a21004", "CO": "a21005", "O3": "a05024"}
 TURBINE = {"CO": "a21005", "NOX": "a21002"}
 SEEN = {
-    "beijing": "in-sample: all four stations, with faults of seed 1, were looked at while detector numbers, weights and priors were chosen",
-    "turbine": "seen in one earlier run; only the threshold is split",
+    "beijing": "tuned on Shunyi; the other stations were looked at for older detectors and for robustness (seed 101), not held out wholly",
+    "turbine": "tuned on 2011; 2012 and 2013 were looked at for robustness (seed 101)",
 }
 """What the figures of a set of series may claim."""
 
@@ -177,6 +185,8 @@ def inject(series: Series, kind: str, seed: int) -> tuple[np.ndarray, pd.DataFra
                 "slope": (168, 721),
             }[kind]
             length = int(rng.integers(*hours))
+            if lo >= min(lo + block // 2, n - length):
+                continue
             a = int(rng.integers(lo, min(lo + block // 2, n - length)))
             span = slice(a, a + length)
             x = clean[span]
@@ -225,6 +235,7 @@ def model_alarms(series: Series, values: np.ndarray) -> pd.DataFrame:
             "last": ((found["end"] - series.time[0]) / hour).to_numpy(),
             "score": fitted.scorer.log_odds(c),
             "detector": c["detector"].to_numpy(),
+            "breach": (found["verdict"] == "breach").to_numpy(),
         }
     )
     return out[(kinds == "fabrication") & series.target[out["row"].to_numpy(dtype=int)]].reset_index(drop=True)
@@ -293,6 +304,57 @@ def profile_alarms(series: Series, values: np.ndarray) -> pd.DataFrame:
             if np.isfinite(day).any():
                 rows.append((row, d * 24, (d + 2) * 24, -float(np.nanmin(day))))
     return pd.DataFrame(rows, columns=["row", "first", "last", "score"])
+
+
+PROFILE_HOURS = 4320
+"""Hours of each station that the matrix profile is computed on where the series is longer: its cost grows with the square."""
+SAQC = """
+import sys, json, warnings, numpy as np, pandas as pd, saqc
+warnings.simplefilter("ignore")
+v = np.load(sys.argv[1]); out = []
+idx = pd.date_range("2013-01-01", periods=v.shape[1], freq="h")
+for i in range(len(v)):
+    x = pd.Series(v[i], index=idx).dropna()
+    data = saqc.SaQC(pd.DataFrame({"x": x}))
+    for hours in (6, 8, 12, 16, 24, 36, 48, 72):
+        flagged = (data.flagConstants("x", thresh=0.0, window=f"{hours}h").flags["x"] > 0).reindex(idx, fill_value=False).to_numpy()
+        edge = np.flatnonzero(np.diff(np.r_[0, flagged.astype(int), 0]))
+        out += [(i, int(a), int(b), float(hours)) for a, b in zip(edge[::2], edge[1::2])]
+print(json.dumps(out))
+"""
+
+
+def saqc_alarms(python: str) -> Callable[[Series, np.ndarray], pd.DataFrame]:
+    """Return SaQC's constant-value test (flagConstants) as a method: the score is the longest window that it flags."""
+
+    def alarms(series: Series, values: np.ndarray) -> pd.DataFrame:
+        rows = np.flatnonzero(series.target)
+        with tempfile.TemporaryDirectory() as folder:
+            np.save(f"{folder}/v.npy", values[rows])
+            done = subprocess.run([python, "-c", SAQC, f"{folder}/v.npy"], capture_output=True, text=True, timeout=1200, check=True)
+        found = pd.DataFrame(json.loads(done.stdout.strip().splitlines()[-1]), columns=["row", "first", "last", "score"])
+        return found.assign(row=rows[found["row"].to_numpy(dtype=int)])
+
+    return alarms
+
+
+def has_saqc(python: str) -> bool:
+    """Return whether that Python can import SaQC."""
+    try:
+        return subprocess.run([python, "-c", "import saqc"], capture_output=True, timeout=120, check=False).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
+def part_of(series: Series, hours: int) -> Series:
+    """Return the last hours of every station."""
+    n = len(series.time)
+    if n <= hours:
+        return series
+    cut = slice(n - hours, n)
+    return Series(
+        series.name, series.system, series.values[:, cut], series.time[cut], series.station, series.factor, series.unit, series.target
+    )
 
 
 def episodes(alarms: pd.DataFrame, threshold: float, rows: np.ndarray) -> int:
@@ -365,18 +427,23 @@ def measure(
                 {k: (int(v["size"]), round(float(v["max"]), 1)) for k, v in worst.iterrows()},
                 f"threshold {chosen:.2f}, exact {exact:.2f}",
             )
+        if "breach" in honest:
+            said = episodes(honest[honest["breach"]], -np.inf, test_rows)
+            print(f"    the product's own breaches: {said} false in {years:.1f} station-years = {said / years:.2f} per station-year")
         out[name] = {}
         for kind in kinds:
-            k = n = held = 0
+            k = n = held = ruled = 0
             for values, faults in faulty[kind]:
                 found = alarms_of(series, values)  # type: ignore[operator]
                 hit, among = recall(found, faults, exact, test_rows)
                 k, n, held = k + hit, n + among, held + recall(found, faults, chosen, test_rows)[0]
+                ruled += recall(found[found["breach"]], faults, -np.inf, test_rows)[0] if "breach" in found else 0
             out[name][kind] = (k, n)
             low, high = wilson(k, n)
             print(
                 f"    {kind:12s} recall at one false alarm per station-year {k / max(n, 1):.2f} "
                 f"[{low:.2f}, {high:.2f}] n={n}; at the tuned threshold {held / max(n, 1):.2f}"
+                + (f"; ruled a breach {ruled / max(n, 1):.2f}" if "breach" in honest else "")
             )
         print(f"    ({time.time() - t:.0f} s)")
     return out
@@ -422,7 +489,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=None, help="folder with prsa, gas_turbine and skab")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument(
-        "--repeats", type=int, default=0, help="rounds of injection per kind (default: 2 for the stations, 4 for the turbine)"
+        "--repeats", type=int, default=0, help="rounds of injection per kind (default: 1 for the stations, 3 for the turbine)"
+    )
+    parser.add_argument(
+        "--saqc-python", default=os.environ.get("SAQC_PYTHON", sys.executable), help="a Python that has saqc (GPL, never in the lock)"
     )
     parser.add_argument("--only", default="", help="series to measure: beijing, turbine")
     args = parser.parse_args()
@@ -436,9 +506,10 @@ def main() -> None:
         return
     kinds = KINDS if not args.quick else ("constant", "exact_copy")
     total: dict[str, dict[str, list[int]]] = {}
+    with_saqc = has_saqc(args.saqc_python)
     for name, reader, folder, tune, repeats in (
-        ("beijing", read_air, "prsa", {"Shunyi"}, 2),
-        ("turbine", read_turbine, "gas_turbine", {"gt_2011"}, 4),
+        ("beijing", read_air, "prsa", {"Shunyi"}, 1),
+        ("turbine", read_turbine, "gas_turbine", {"gt_2011"}, 3),
     ):
         if not (data / folder).is_dir() or (args.only and args.only != name):
             print(f"not measured: {name}")
@@ -447,20 +518,27 @@ def main() -> None:
         print(f"{name}: {len(set(series.station))} stations, {int(series.target.sum())} channels with faults, {len(series.time):,} hours")
         print(f"  {SEEN[name]}")
         methods: dict[str, object] = {"workbench": model_alarms, "longest run": run_alarms, "isolation forest": forest_alarms}
-        if not args.quick and name == "turbine":
-            methods["matrix profile"] = profile_alarms  # over four years of 24 channels it takes an hour
-        for method, by_kind in measure(series, tune, args.seed, kinds, methods, args.repeats or (1 if args.quick else repeats)).items():
+        if with_saqc:
+            methods["SaQC"] = saqc_alarms(args.saqc_python)
+        rounds = args.repeats or (1 if args.quick else repeats)
+        measured = measure(series, tune, args.seed, kinds, methods, rounds)
+        if not args.quick:
+            short = part_of(series, PROFILE_HOURS) if name == "beijing" else series
+            print(f"  matrix profile on {len(short.time):,} hours of each station")
+            measured |= measure(short, tune, args.seed, kinds, {"matrix profile": profile_alarms}, rounds)
+        for method, by_kind in measured.items():
             for kind, (k, n) in by_kind.items():
                 cell = total.setdefault(method, {}).setdefault(kind, [0, 0])
                 cell[0], cell[1] = cell[0] + k, cell[1] + n
-    print("SaQC: not measured (not installed; GPL, never part of the lock)")
+    if not with_saqc:
+        print("SaQC: not measured (give --saqc-python a Python that has saqc; it is GPL and never in the lock)")
     if (data / "skab").is_dir() and not args.only:
         skab_f1(data / "skab")
-    print(f"\n{'kind':12s} {'recall':>22s}  aim  elsewhere  {'longest run':>11s} {'forest':>7s} {'profile':>7s}")
+    print(f"\n{'kind':12s} {'recall':>22s}  aim  elsewhere  {'longest run':>11s} {'forest':>7s} {'profile':>7s} {'SaQC':>7s}")
     for kind in kinds:
         k, n = total.get("workbench", {}).get(kind, [0, 0])
         low, high = wilson(k, n)
-        others = [total.get(m, {}).get(kind, [0, 0]) for m in ("longest run", "isolation forest", "matrix profile")]
+        others = [total.get(m, {}).get(kind, [0, 0]) for m in ("longest run", "isolation forest", "matrix profile", "SaQC")]
         cells = " ".join(f"{a / b:>9.2f}" if b else "        –" for a, b in others)
         reached = "reached" if n and k / n >= AIMS[kind] else "NOT REACHED"
         print(f"{kind:12s} {k / max(n, 1):.2f} [{low:.2f}, {high:.2f}] n={n:<4d} {AIMS[kind]:>4} {ELSEWHERE[kind]:>9} {cells}  {reached}")
