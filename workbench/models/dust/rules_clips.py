@@ -115,7 +115,8 @@ def _one(
         clips=(float(len(mine)), 0.5 * np.log(len(mine))),
         clip_days=(days, 0.8 * np.log(days)),
         against=(float(against) if against else float("nan"), -0.7 * against),
-        fence=(fence, 0.5 * (fence - 0.6)),
+        # a fence far below its usual ratio while dust is seen does not acquit: its monitor is in doubt
+        fence=(fence, 0.5 * (fence - 0.6) if fence > -2.0 else 0.3),
     )
     seen_zh = f"；当时厂界扬尘超出{fence:.1f}倍标准差" if np.isfinite(fence) else ""
     seen_en = f"; the fence stood {fence:.1f} sd above its usual ratio" if np.isfinite(fence) else ""

@@ -85,8 +85,8 @@ def fence_reads_below_background(
 ) -> Judgement:
     """Judge one run of hours in which a fence monitor reads less than the air around it can hold.
 
-    One channel alone is an instrument's fault (a fouled inlet reads so too); a fraud needs a second one, a clip that shows
-    dust meanwhile (a pile may lie open without dusting).
+    One channel alone is an instrument's fault (a fouled inlet reads so too); it takes a second one, a clip that shows dust
+    meanwhile (a pile may lie open without dusting), and then the dust is the matter, and the monitor is in doubt.
     """
     a = run.around
     seen = len(clips_between(run.clips, run.start, run.end, ("dust",)))
@@ -101,14 +101,18 @@ def fence_reads_below_background(
     )
     name = PARTICLES[run.site["factor"]]
     zh = f"{_when(run)}厂界{name}读数仅为周边推算的{a.ratio:.0%}，共{a.hours:.0f}小时，涉及{a.days:.0f}天{_aside_zh(a)}"
-    zh += f"；期间有{seen}段视频见扬尘" if seen else "；仅一个通道，先按仪器故障核查"
+    zh += f"；期间有{seen}段视频见扬尘，监测数据存疑" if seen else "；仅一个通道，先按仪器故障核查"
     en = (
         f"{run.start:%Y-%m-%d %H:00} to {run.end:%Y-%m-%d %H:00}: {name} at the fence read {a.ratio:.0%} of "
         f"what its neighbours imply, {a.hours:.0f} h on {a.days:.0f} days{_aside_en(a)}"
     )
-    en += f"; {seen} clips show dust meanwhile" if seen else "; one channel alone: to be checked as an instrument fault first"
-    outcome = Outcome.FABRICATION if seen else Outcome.FAULT
-    return _judgement("fence_reads_below_background", run, zh, en, parts, per_site_month, score_min, Kind.FABRICATION, outcome)
+    en += (
+        f"; {seen} clips show dust meanwhile, so that the monitor is in doubt"
+        if seen
+        else "; one channel alone: to be checked as an instrument fault first"
+    )
+    kind, outcome = (Kind.FUGITIVE, Outcome.OTHER) if seen else (Kind.FABRICATION, Outcome.FAULT)
+    return _judgement("fence_reads_below_background", run, zh, en, parts, per_site_month, score_min, kind, outcome)
 
 
 def _judge(
