@@ -33,6 +33,7 @@ SHARE_SPREAD, MOTIVE_SPREAD = 0.7, 0.5
 START = 0.02
 """Chains begin this far from the experts' means: where the data say nothing the slope at the mean is exactly zero, which the
 sampler takes for a broken model."""
+MOST_PARTS = 8
 BITS = ("z_T", "z_X", *SOURCES)
 
 
@@ -115,7 +116,7 @@ def _state_classes(channels: Sequence[Channel], emissions: Sequence[Emission | N
     return classes, np.asarray(of_class).ravel()
 
 
-ROWS = ("cell", "label", "weight", "halves", "start", "odd")
+ROWS = ("cell", "label", "weight", "parts", "start", "odd")
 """What hangs on the data: names of the model's inputs, in the order of the kernel."""
 
 
@@ -158,10 +159,30 @@ def _rows(emissions: Sequence[Emission | None], k: int) -> np.ndarray:
     return np.zeros((0, 0)) if part is None else part.rows
 
 
+def _cut(place: np.ndarray, cut: np.ndarray, n: int) -> tuple[list[np.ndarray], np.ndarray]:
+    """Return the distinct patterns of ``n`` runs of whole groups, one below the other, and where each row finds its own."""
+    ends = cut[np.searchsorted(cut, place.shape[1] * np.arange(1, n + 1) / n)]
+    start: list[np.ndarray] = []
+    parts = np.empty((len(place), n), dtype=np.int64)
+    column, first = np.arange(place.shape[1]), 0
+    for q, end in enumerate(ends):
+        mine = (column >= first) & (column < end)
+        distinct, which = np.unique(np.where(mine[None, :], place, -1), axis=0, return_inverse=True)
+        parts[:, q] = np.asarray(which).ravel() + sum(len(x) for x in start)
+        start.append(distinct)
+        first = int(end)
+    return start, parts
+
+
+def _cost(start: list[np.ndarray], parts: np.ndarray) -> float:
+    """Return the work of one gradient, in passes over the classes: a scattered one of a channel counts as three of a row."""
+    return 2.0 * parts.size + 6.0 * sum(int((x >= 0).sum()) for x in start)
+
+
 def row_data(data: FitData, channels: Sequence[Channel], emissions: Sequence[Emission | None]) -> dict[str, np.ndarray]:
     """Return the inputs of the kernel that hang on the data, by the names of :data:`ROWS`.
 
-    Groups are split in two where the two halves have the fewest distinct patterns.
+    Groups are cut into the number of parts at which part patterns and rows together cost least.
     """
     groups = [members for members, _ in _members(channels, emissions)]
     order = [k for members in groups for k in members]
@@ -172,15 +193,7 @@ def row_data(data: FitData, channels: Sequence[Channel], emissions: Sequence[Emi
         first += _rows(emissions, k).size
     place = np.where(levels >= 0, np.array(of, dtype=np.int64)[None, :] + levels, -1)
     cut = np.cumsum([0, *(len(members) for members in groups)])
-    split = min(
-        cut[:-1] if len(groups) > 1 else cut, key=lambda at: len(np.unique(place[:, :at], axis=0)) + len(np.unique(place[:, at:], axis=0))
-    )
-    start: list[np.ndarray] = []
-    halves = np.empty((len(levels), 2), dtype=np.int64)
-    for half, mine in enumerate((np.arange(len(order)) < split, np.arange(len(order)) >= split)):
-        distinct, which = np.unique(np.where(mine[None, :], place, -1), axis=0, return_inverse=True)
-        halves[:, half] = np.asarray(which).ravel() + sum(len(x) for x in start)
-        start.append(distinct)
+    start, parts = min((_cut(place, cut, n) for n in range(1, min(MOST_PARTS, len(groups)) + 1)), key=lambda x: _cost(*x))
     both = np.vstack(start)
     odd = np.zeros((len(both), len(groups)))
     for j, k in enumerate(order):
@@ -191,7 +204,7 @@ def row_data(data: FitData, channels: Sequence[Channel], emissions: Sequence[Emi
         "cell": _cells(data)[1],
         "label": (data.label + 1).astype(np.int64),
         "weight": data.weight.astype(np.float64),
-        "halves": halves,
+        "parts": parts,
         "start": np.ascontiguousarray(both, dtype=np.int64),
         "odd": np.ascontiguousarray(odd, dtype=np.float64),
     }

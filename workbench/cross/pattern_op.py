@@ -1,7 +1,7 @@
 """The log-sum-exp over states of every distinct pattern, with its gradient, as one compiled operation for PyMC.
 
 Built from elementary operations the graph takes minutes to compile and tens of milliseconds a gradient; written out,
-it is one pass over (half pattern, state class) and one over (row, state class).
+it is one pass over (part pattern, state class) and one over (row, state class).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Layout:
 def _inside(
     u: int, log_theta: np.ndarray, start: np.ndarray, row_of_class: np.ndarray, stride: np.ndarray, group: np.ndarray, out: np.ndarray
 ) -> None:  # pragma: no cover - compiled
-    """Fill ``out`` (group, class) with Σ log θ of each group's installed channels in half pattern ``u``."""
+    """Fill ``out`` (group, class) with Σ log θ of each group's installed channels in part pattern ``u``."""
     out[:] = 0.0
     for k in range(start.shape[1]):
         if start[u, k] >= 0:
@@ -64,7 +64,7 @@ def value_and_gradient(  # pragma: no cover - compiled
     cell: np.ndarray,
     label: np.ndarray,
     weight: np.ndarray,
-    halves: np.ndarray,
+    parts: np.ndarray,
     start: np.ndarray,
     odd: np.ndarray,
     row_of_class: np.ndarray,
@@ -76,11 +76,11 @@ def value_and_gradient(  # pragma: no cover - compiled
 ) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
     """Return Σ w·log Σ_c exp(…) and its gradient in log θ, log prior (cell, class) and log label (3, class).
 
-    A row is two half patterns (``halves``: places in ``start`` and ``odd``), of which there are far fewer than rows: their
-    factors are computed once, so that a row costs one product of four numbers per class. Per row, ``cell`` and ``label`` say
-    which prior and label row holds (label 0 not inspected, 1 none found, 2 violation found). Per half pattern, ``start`` is
+    A row is made of part patterns (``parts``: places in ``start`` and ``odd``), of which there are far fewer than rows: their
+    factors are computed once, so that a row costs a product of a few numbers per class. Per row, ``cell`` and ``label`` say
+    which prior and label row holds (label 0 not inspected, 1 none found, 2 violation found). Per part pattern, ``start`` is
     where each channel's level stands in the flat table of log θ of (channel, first emission row, level; -1 not installed or in
-    the other half), ``odd`` the log probability of each group's levels when the group is out of order.
+    another part), ``odd`` the log probability of each group's levels when the group is out of order.
     """
     n, C, U = len(cell), log_prior.shape[1], len(start)
     G = len(power)
@@ -103,20 +103,25 @@ def value_and_gradient(  # pragma: no cover - compiled
     total = 0.0
     score = np.empty(C)
     for i in range(n):
-        p, y, f, h = prior[cell[i]], said[label[i]], factor[halves[i, 0]], factor[halves[i, 1]]
-        mass = 1e-290
+        p, y = prior[cell[i]], said[label[i]]
         for c in range(C):
-            score[c] = p[c] * y[c] * f[c] * h[c]
-            mass += score[c]
+            score[c] = p[c] * y[c]
+        for q in range(parts.shape[1]):
+            f = factor[parts[i, q]]
+            for c in range(C):
+                score[c] *= f[c]
+        mass = 1e-290 + score.sum()
         total += weight[i] * np.log(mass)
         scale = weight[i] / mass
-        dp, dy, df, dh = d_prior[cell[i]], d_label[label[i]], slope[halves[i, 0]], slope[halves[i, 1]]
+        dp, dy = d_prior[cell[i]], d_label[label[i]]
         for c in range(C):
-            v = score[c] * scale
-            dp[c] += v
-            dy[c] += v
-            df[c] += v
-            dh[c] += v
+            score[c] *= scale
+            dp[c] += score[c]
+            dy[c] += score[c]
+        for q in range(parts.shape[1]):
+            d = slope[parts[i, q]]
+            for c in range(C):
+                d[c] += score[c]
     for u in range(U):
         _inside(u, log_theta, start, row_of_class, stride, group, inside)
         for k in range(start.shape[1]):
@@ -134,7 +139,7 @@ def value_and_gradient(  # pragma: no cover - compiled
 class PatternLogLike(Op):  # type: ignore[misc]
     """``(log_theta, log_prior, log_label, *rows) -> (value, d_theta, d_prior, d_label)``; only the value is differentiated.
 
-    ``rows`` are cell, label, weight, halves, start and odd of :func:`value_and_gradient`; nothing is differentiated in them.
+    ``rows`` are cell, label, weight, parts, start and odd of :func:`value_and_gradient`; nothing is differentiated in them.
     """
 
     __props__ = ()
@@ -180,9 +185,9 @@ def _compiled(op: PatternLogLike, node: Any = None, **kwargs: Any) -> Any:
     rows, stride, group, power, log_in, log_out = arrays(op.layout)
 
     @nb.njit
-    def pattern_log_like(log_theta, log_prior, log_label, cell, label, weight, halves, start, odd):  # type: ignore[no-untyped-def] # pragma: no cover
+    def pattern_log_like(log_theta, log_prior, log_label, cell, label, weight, parts, start, odd):  # type: ignore[no-untyped-def] # pragma: no cover
         value, a, b, c = value_and_gradient(
-            log_theta, log_prior, log_label, cell, label, weight, halves, start, odd, rows, stride, group, power, log_in, log_out
+            log_theta, log_prior, log_label, cell, label, weight, parts, start, odd, rows, stride, group, power, log_in, log_out
         )
         return np.asarray(value), a, b, c
 
