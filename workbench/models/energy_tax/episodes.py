@@ -65,11 +65,16 @@ def idle_while_on(
     both = (states[p] == State.ON) & (states[t] >= State.IDLE)
     if not np.isfinite(pair.level_ratio) or not np.isfinite(typical):
         return np.zeros(powers.shape[1], bool)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        expected = 10.0 ** (pair.level_ratio + pair.level_slope * np.log10(np.maximum(powers[p], 1e-3)))
-        share = np.where(both, powers[t] / np.minimum(expected, typical), np.nan)
+    share = np.where(both, share_of_expected(powers, pair, typical), np.nan)
     low = both & (_running_mean(share, smooth_steps) <= share_max) & (share <= 1.3 * share_max)
     return np.asarray(low, bool)
+
+
+def share_of_expected(powers: NDArray[np.float32], pair: Pair, typical: float) -> NDArray[np.float64]:
+    """Return treatment power over what production asks of it, at most its typical running power; shape (time,)."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        expected = 10.0 ** (pair.level_ratio + pair.level_slope * np.log10(np.maximum(powers[pair.production].astype(float), 1e-3)))
+        return np.asarray(powers[pair.treatment] / np.minimum(expected, typical), dtype=float)
 
 
 def _running_mean(x: NDArray[np.floating], window: int) -> NDArray[np.floating]:

@@ -233,7 +233,7 @@ def output_out_of_line_with_energy(
         Output per energy far under the expectation: output left out of the books, or energy used for something else.
     """
     words = ("产量", "output", "产量未入账或电用于他处", "output left out of the books, or energy used elsewhere", "output_per_energy")
-    return _intensity(OUTPUT, Kind.FALSE_REPORT, monthly, scatter, z_limit, months_min, invoice_log_sd, words, BASE_OUTPUT)
+    return _intensity(OUTPUT, Kind.FALSE_REPORT, monthly, scatter, z_limit, months_min, invoice_log_sd, words, BASE_OUTPUT, 0.35)
 
 
 def reagent_out_of_line_with_energy(
@@ -241,7 +241,7 @@ def reagent_out_of_line_with_energy(
 ) -> list[Judgement]:
     """Judge reagent used (ledger, else purchase invoices) against metered production energy; far under: treated without reagent."""
     words = ("药剂量", "reagent", "治污可能未投药", "treatment may have run without it", "reagent_per_energy")
-    return _intensity(REAGENT, Kind.TREATMENT_OFF, monthly, scatter, z_limit, months_min, invoice_log_sd, words, BASE_REAGENT)
+    return _intensity(REAGENT, Kind.TREATMENT_OFF, monthly, scatter, z_limit, months_min, invoice_log_sd, words, BASE_REAGENT, 0.5)
 
 
 def _intensity(
@@ -254,6 +254,7 @@ def _intensity(
     invoice_sd: float,
     words: tuple[str, str, str, str, str],
     base: float,
+    slope: float,
 ) -> list[Judgement]:
     if not len(monthly):
         return []
@@ -280,7 +281,7 @@ def _intensity(
     months = float((z < z_limit).sum())
     parts = {}
     if violated:
-        parts = parts_of(**{words[4]: (ratio, -0.35 * (z[worst] - z_limit))}, months=(months, 0.3 * (months - 1)))
+        parts = parts_of(**{words[4]: (ratio, -slope * (z[worst] - z_limit))}, months=(months, 0.3 * (months - 1)))
     return [
         Judgement(
             rule, Ruling.VIOLATED if violated else Ruling.COMPLIANT, enterprise, start, start + pd.offsets.MonthBegin(1), zh, en, kind,

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workbench.contracts import Kind, Ruling
-from workbench.models.energy_tax.episodes import Episode
+from workbench.models.energy_tax.episodes import Episode, share_of_expected
 from workbench.models.energy_tax.judgement import Judgement, Part, not_evaluable, parts_of
 from workbench.models.energy_tax.meters import Works
 from workbench.models.energy_tax.states import Drive, State
@@ -136,7 +136,8 @@ def _campaign(
     parts = _pattern(works, mine, a, b, numbers, idle="idling" in rule, stood=_seen_to_stand(told)) | told
     doubt = _elsewhere(parts) or _unseen(parts)
     minutes, share = float(mine.sum() * works.step_s / 60), parts["share_of_production"].value
-    days, stops = len(np.unique(works.time[mine].astype("datetime64[D]"))), separate_stops(works, mine)
+    days = len(np.unique(works.time[mine].astype("datetime64[D]")))
+    stops = separate_stops(works, mine, idle="idling" in rule)
     start, end = works.stamp(a), works.stamp(b)
     lengths = np.diff(np.flatnonzero(np.diff(np.r_[0, mine.astype(np.int8), 0])))[::2]
     longest = float(lengths.max() * works.step_s / 3600)
@@ -198,7 +199,7 @@ def _pattern(
 ) -> dict[str, Part]:
     """Return what the stops look like by themselves."""
     producing, hours = works.producing, works.step_s / 3600
-    times, total, stops = works.time[mine], float(mine.sum() * hours), separate_stops(works, mine)
+    times, total, stops = works.time[mine], float(mine.sum() * hours), separate_stops(works, mine, idle=idle)
     pad = max(0, round(numbers["window_days"] * 86400 / works.step_s) - (b - a)) // 2
     lo, hi = max(0, a - pad), min(len(mine), b + pad)
     share = float(mine.sum() / max(producing[lo:hi].sum(), 1))
@@ -231,13 +232,22 @@ def _pattern(
     )
 
 
-def separate_stops(works: Works, mine: NDArray[np.bool_]) -> float:
-    """Return how many times the treatment stopped, having served production for an hour in between.
+SERVED_AGAIN = 0.75
+"""Share of the expected power from which an idling treatment serves again: around the limit of idling a load that wanders
+would count a stop at every crossing (our choice)."""
+
+
+def separate_stops(works: Works, mine: NDArray[np.bool_], *, idle: bool = False) -> float:
+    """Return how many times the treatment stopped or slowed, having served production for an hour in between.
 
     Nine days without a break are one stop, however many days they touch: a breakdown looks like that, a habit does not.
     """
     served = works.producing & ~(works.off | works.idle | works.excused)
     served &= (works.states[[p.treatment for p in works.pairs]] >= State.IDLE).any(axis=0)
+    if idle:
+        pairs = [p for p in works.pairs if np.isfinite(p.level_ratio) and np.isfinite(works.meters[p.treatment].typical)]
+        shares = [share_of_expected(works.power, p, works.meters[p.treatment].typical) for p in pairs]
+        served &= np.logical_and.reduce([s >= SERVED_AGAIN for s in shares]) if shares else False
     at = np.flatnonzero(mine)
     between = np.cumsum(served)[at]
     again = np.diff(between) * works.step_s >= 3600
