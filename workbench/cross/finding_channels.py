@@ -22,7 +22,7 @@ STEPS = 11
 """Halvings that find the factor per hour of a finding: to a hundredth of a nat."""
 SAME_WORD = {
     Kind.TREATMENT_OFF: frozenset({"off_while_on"}),
-    Kind.EXCEEDANCE: frozenset({"monitor_limit"}),
+    Kind.EXCEEDANCE: frozenset({"monitor_limit", "smoke"}),
     Kind.FABRICATION: frozenset({"monitor_integrity", "monitor_gap", "mark_integrity"}),
     Kind.FALSE_REPORT: frozenset({"report_integrity", "tax_integrity"}),
 }
