@@ -29,8 +29,9 @@ from workbench.models.energy_tax.witnesses import (
     production_seen_by_temperature,
 )
 
-BASE_OFF, BASE_IDLE = -2.0, -2.8
-"""Log-odds that a campaign of average weight is a violation, before any part speaks (stated priors)."""
+BASE_OFF, BASE_IDLE = -2.0, -4.2
+"""Log-odds that a campaign of average weight is a violation, before any part speaks (stated priors). A fan in its low gear
+still moves two thirds of the air and may be all that is asked of it: idling needs a witness more than standing does."""
 
 
 def treatment_off_while_producing(
@@ -266,10 +267,12 @@ def _witnessed(works: Works, mine: NDArray[np.bool_], seen: Witnesses, hours_min
     warm = production_seen_by_temperature(works, seen, mine, hours_min=hours_min)
     stack = production_seen_by_flow(works, seen, mine, hours_min=hours_min)
     even = 0.9 if idle else 0.6
+    # a repair is seen by the same instruments: they confirm that it stood, not why; idling they tell from a low gear
+    most = 2.5 if idle else 1.5
     return parts_of(
-        condition=(ratio, 8.0 * (even - ratio)),
+        condition=(ratio, min(8.0 * (even - ratio), most)),
         # a facility that takes out half or more leaves twice the concentration or more behind when it stands
-        emission=(emission, 4.0 * np.log(max(emission, 0.1) / 1.25) if idle else 3.0 * np.log(max(emission, 0.1) / 1.8)),
+        emission=(emission, min(4.0 * np.log(max(emission, 0.1) / 1.25) if idle else 3.0 * np.log(max(emission, 0.1) / 1.8), most)),
         flow_share=(flow, 5.0 * (0.5 - flow)),
         load_on_total=(total, 0.5 - 2.5 * max(total, 0.0)),
         load_on_standby=(standby, 0.1 - 4.0 * standby),
