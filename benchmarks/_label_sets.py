@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from workbench.cross.consensus import fit_consensus
+from workbench.cross.consensus import fit_consensus, nearby
 from workbench.cross.latent_class import POWERS, choose_power, fit_latent_class
 
 BOOTSTRAP = 1000
@@ -77,14 +77,8 @@ def clip_sources(d: pd.DataFrame) -> np.ndarray:
     states = [-1, 3, 4, 5, 16, 19, 20, 23, 32, 47]
     citizen = d["label_state"].map({s: i for i, s in enumerate(states)}).fillna(-1).astype(int).to_numpy()
     score = d["p"].to_numpy()
-    near = np.full(len(d), -1)
     at = d["k"].str.split("-").str[-2].astype(float).to_numpy() if "k" in d else np.full(len(d), np.nan)
-    for i in d.groupby("view").indices.values():
-        apart = np.abs(at[i][:, None] - at[i][None, :])
-        w = np.where(apart <= 1200, np.exp(-apart / 300), 0.0)
-        np.fill_diagonal(w, 0.0)
-        mean = (w @ score[i]) / np.maximum(w.sum(1), 1e-12)
-        near[i] = np.where(w.sum(1) > 0.05, np.digitize(mean, (0.1, 0.5, 0.9)), -1)
+    near = nearby(score, d["view"].to_numpy(), at, within=1200, fade=300, cuts=(0.1, 0.5, 0.9))
     return np.c_[citizen, (score * 4).round().astype(int), near]
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workbench.contracts import ParameterError
-from workbench.cross.consensus import Consensus, fit_consensus, word_power
+from workbench.cross.consensus import Consensus, fit_consensus, nearby, word_power
 from workbench.cross.latent_class import fit_latent_class
 
 
@@ -92,3 +92,10 @@ def test_blocks_must_be_as_many_as_items() -> None:
     said, y, view = witnesses(items=60)
     with pytest.raises(ParameterError):
         fit_consensus(said, 2, labels=y, blocks=list(view[:5]))
+
+
+def test_neighbours_are_of_the_same_block_near_in_time_and_not_the_item_itself() -> None:
+    score, block, at = np.array([1.0, 0.0, 1.0, 0.0]), np.array(["a", "a", "b", "a"]), np.array([0.0, 60.0, 30.0, 9000.0])
+    near = nearby(score, block, at, within=1200, fade=300, cuts=(0.5,))
+    assert near.tolist() == [0, 1, -1, -1]
+    assert nearby(score, block, np.full(4, np.nan), within=1200, fade=300, cuts=(0.5,)).tolist() == [-1] * 4

@@ -125,6 +125,39 @@ def fit_consensus(
     return Consensus(members, np.zeros(0), slope, shift, len(known))
 
 
+def nearby(score: np.ndarray, block: np.ndarray, at: np.ndarray, *, within: float, fade: float, cuts: Sequence[float]) -> np.ndarray:
+    """Return what a source says about an item's neighbours in time, as levels: trouble lasts, so that it is one more word.
+
+    Parameters
+    ----------
+    score : float array, shape (item,)
+        What the source says about each item itself.
+    block : array, shape (item,)
+        Neighbours are of the same block.
+    at : float array, shape (item,)
+        Time, in the unit of ``within`` and ``fade``; nan: no neighbours.
+    within, fade : float
+        Neighbours are at most ``within`` away and weigh ``exp(-distance / fade)``; the item itself does not count.
+    cuts : sequence of float
+        Edges between the levels of the weighted mean.
+
+    Returns
+    -------
+    int array, shape (item,)
+        Level; -1 where nothing is near.
+    """
+    out = np.full(len(score), -1)
+    code = np.unique(np.asarray(block).astype(str), return_inverse=True)[1]
+    for b in range(code.max(initial=-1) + 1):
+        i = np.flatnonzero(code == b)
+        apart = np.abs(at[i][:, None] - at[i][None, :])
+        w = np.where(apart <= within, np.exp(-apart / fade), 0.0)
+        np.fill_diagonal(w, 0.0)
+        mean = (w @ score[i]) / np.maximum(w.sum(1), 1e-12)
+        out[i] = np.where(w.sum(1) > 0.05, np.digitize(mean, np.asarray(cuts)), -1)
+    return out
+
+
 def _taught(
     said: np.ndarray, y: np.ndarray, n_classes: int, heard: Sequence[tuple[int, ...]]
 ) -> tuple[tuple[tuple[int, ...], LatentClass], ...]:
