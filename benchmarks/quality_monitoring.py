@@ -306,7 +306,7 @@ def profile_alarms(series: Series, values: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["row", "first", "last", "score"])
 
 
-PROFILE_HOURS = 4320
+PROFILE_HOURS = 2160
 """Hours of each station that the matrix profile is computed on where the series is longer: its cost grows with the square."""
 SAQC = """
 import sys, json, warnings, numpy as np, pandas as pd, saqc
