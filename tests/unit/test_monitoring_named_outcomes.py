@@ -200,3 +200,17 @@ def test_a_doubt_is_a_suspicion_and_no_alert() -> None:
     assert not ((found["detector"] == "values_stay_constant") & (found["verdict"] == "breach")).any()
     assert (hours == constant.attrs["levels"].index("suspect")).all()
     assert "suspect" not in constant.attrs["alert_levels"]
+
+
+@pytest.mark.parametrize(
+    ("share", "outcome"), [(0.02, "fault"), (0.92, "fabrication")], ids=["near the detection limit", "just under the limit"]
+)
+def test_a_cap_that_serves_nobody_is_no_fabrication(share: float, outcome: str) -> None:
+    world = honest()
+    x = world.values["E0-DA1-a34013"]
+    x[:] = np.round(x / 12 * share * 20, 2)
+    edit(world, {"do": "clip", "point": "E0-DA1-a34013", "from": 30, "to": 42, "value": round(share * 20, 2)})
+    found, _ = run(world)
+    cut = found[(found["point_id"] == "E0-DA1-a34013") & (found["detector"] == "values_clipped_below_limit")]
+    assert len(cut)
+    assert (cut["outcome"] == outcome).all()

@@ -20,6 +20,8 @@ from workbench.models.monitoring.vocabulary import NOTICES, factor_words
 P_BREACH, Q_BREACH = 0.5, 0.1
 """A candidate is a breach from this probability on, if its false discovery rate over all points is at most Q_BREACH."""
 FAULT_SERVICED, WHOLE_DEVICE, SHARED = 1.0, 0.99, np.log(3.0)
+CAP_PAYS = 0.3
+"""A cap under this share of the limit serves nobody: the lowest tax notch is at one half. It is rounding near a detection limit."""
 EXCUSED_HOURS, EXCUSED_STARTING = 6, 0.3
 """Without the marks table: an exceedance this short, or with this share of its hours after a start, may have been lawfully marked."""
 NEEDS_MARKS = frozenset(
@@ -142,6 +144,9 @@ def _outcome(c: Mapping[Any, Any], scorer: Scorer) -> str:
     if base != "fabrication":
         return base
     if c["shared"] >= SHARED or (c["serviced"] >= FAULT_SERVICED and c["family"] == "plateau"):
+        return "fault"
+    numbers = dict(c["numbers"])
+    if c["family"] == "clipping" and numbers.get("value", np.nan) < CAP_PAYS * numbers.get("limit", np.nan):
         return "fault"
     two = c["second_channel"] > 0 or c["elsewhere"] > 0 or c["whole_device"] > 0 or c["family"] in ("dilution", "mark", "scale")
     return "fabrication" if two else "fault"
