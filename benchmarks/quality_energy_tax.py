@@ -44,6 +44,7 @@ def main() -> None:
     """Run the three parts and print their tables and the line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--only", choices=["steel", "rolling", "injected", "districts"], help="one part instead of all")
     parser.add_argument("--seeds", type=int, nargs="+", default=[71, 72, 73, 74])
     shared = Path(os.environ.get("WORKBENCH_SHARED", ROOT.parent / "shared"))
     parser.add_argument("--steel", type=Path, default=shared / "data" / "steel" / "steel_2018H1.csv")
@@ -51,17 +52,23 @@ def main() -> None:
     options = parser.parse_args()
     limit_threads()
     value, low, high, n, peers = None, None, None, 0, {}
-    if options.steel.is_file():
+    parts = {options.only} if options.only else {"steel", "rolling", "injected", "districts"}
+    if not options.steel.is_file():
+        print(f"steel works: not evaluated, no file {options.steel}")
+        parts &= {"districts"}
+    if parts - {"districts"}:
         steel = read_steel(options.steel)
+    if "steel" in parts:
         table = steel_states(steel, options.quick)
         value, low, high = (round(float(x), 3) for x in table.loc["this model", ["macro_f1", "low", "high"]])
         n = int(table.attrs["days"])
         peers = {k: round(float(v), 3) for k, v in table["macro_f1"].items() if k in PEERS}
+    if "rolling" in parts:
         rolling(steel, [4] if options.quick else [3, 4, 5, 6])
+    if "injected" in parts:
         injected(steel, 8 if options.quick else 60)
-    else:
-        print(f"steel works: not evaluated, no file {options.steel}")
-    districts(options)
+    if "districts" in parts:
+        districts(options)
     best = max(peers.values(), default=None)
     ratios = {"best_peer": round(value / best, 3)} if value and best else {}
     line = {"name": "steel_state_macro_f1", "value": value, "unit": "1", "low": low, "high": high, "n": n, "peers": peers, "ratios": ratios}
