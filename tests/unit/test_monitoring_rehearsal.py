@@ -10,6 +10,7 @@ import pytest
 import xarray as xr
 
 from workbench.contracts import EntryMissing, Period, load_rules
+from workbench.models import load
 from workbench.models.monitoring.analysis import Analysis, analyse
 from workbench.models.monitoring.candidates import load_scoring
 from workbench.models.monitoring.features import build
@@ -217,6 +218,23 @@ def test_terms_of_a_rehearsed_candidate_sum_to_its_score(long_history: Analysis,
     rest = terms[mine].sum(axis=1) - kept - terms.loc[mine, ["serviced", "saturated", "starting", "device_fault"]].sum(axis=1)
     assert mine.any()
     np.testing.assert_allclose(rest, taught.log_odds(c[mine]), atol=1e-6)
+
+
+def test_odd_hourly_rows_are_scored_and_explained() -> None:
+    values = honest(120)[:6]
+    values[0], values[1], values[3] = 5, np.nan, 0
+    values[2, 100:2700] = np.nan
+    values[4, ::2] = 0
+    world = Hourly(values)
+    model = load("monitoring")
+    features = model.features(world, world.period)  # type: ignore[arg-type]
+    labels = pd.DataFrame(columns=["enterprise_id", "finding", "kinds", "period_start", "period_end"])
+    fitted = model.fit(features, labels, seed=1)
+    found = fitted.assess(features)
+    assert found.loc[found["candidate"] >= 0, "p_breach"].notna().all()
+    parts = fitted.explain(features, found["finding_id"])
+    sums = parts.groupby("finding_id").agg(base=("base", "first"), told=("contribution", "sum"), score=("score", "first"))
+    np.testing.assert_allclose(sums["base"] + sums["told"], sums["score"], atol=1e-6)
 
 
 def test_the_measured_null_orders_candidates_as_their_scores_do(long_history: Analysis, taught: Rehearsed) -> None:

@@ -80,7 +80,8 @@ def plain_terms(c: pd.DataFrame, scoring: Scoring) -> pd.DataFrame:
     out["base"] = c["detector"].map({k: f.prior for k, f in scoring.detectors.items()}).astype(float)
     for name in CIRCUMSTANCES:
         weight = scoring.circumstances[name].weight
-        out[name] = weight * c[name].astype(float)
+        # what is not known (a feature of the span, without readings in it) says nothing either way
+        out[name] = weight * c[name].astype(float).fillna(0.0)
     exceedance = (c["family"] == "exceedance").to_numpy()
     # for a reading over the limit the other channels and their calm are no argument
     out.loc[exceedance, ["second_channel", "running", "whole_device", "duration", "below", "device_fault"]] = 0.0
