@@ -21,6 +21,7 @@ from workbench.models.monitoring.rehearsed import WEIGHED, Rehearsed, set_aside
 from workbench.models.monitoring.rehearsing import over_edit, rehearsed_score, with_measured_null
 from workbench.models.monitoring.scoring import Scorer, base_terms, by_rehearsal
 from workbench.models.monitoring.segments import generator_gain, lower_spans, weighted_residual
+from workbench.models.monitoring.ties import tie_rates
 
 RULES = load_rules(files("workbench.models.monitoring").joinpath("params.yml"))
 FACTORS = ("a34004", "a34002", "a21004")
@@ -261,6 +262,15 @@ def test_candidates_stand_for_an_edit_by_what_they_share_with_it(long_history: A
     assert np.isnan(y[1])
     assert y[2:].tolist() == [0, 0]
     assert which.tolist() == [0, -1, -1, -1]
+
+
+def test_tie_rates_lean_on_the_peers_of_the_point_and_on_nobody_else() -> None:
+    hazard = np.zeros((4, 64, 4))
+    hazard[0, 20, :2], hazard[1, 20, :2] = (900, 1000), (850, 1000)
+    hazard[2, 20, :2], hazard[3, 20, :2] = (10, 1000), (0, 5)
+    early, _late = tie_rates(hazard, np.array([0, 0, 1, 1]))
+    assert early[3, 40] < 0.2
+    assert early[1, 40] > 0.8
 
 
 def test_what_is_as_strong_as_an_edit_is_not_taught_as_honest() -> None:

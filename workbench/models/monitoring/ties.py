@@ -7,7 +7,7 @@ import numpy as np
 from workbench.models.monitoring.levels import LEVELS
 
 
-def tie_rates(hazard: np.ndarray, peers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def tie_rates(hazard: np.ndarray, group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return how likely a run of equal values goes on, by value level: early and later, shape (point, level).
 
     The point's own counts are shrunk towards its neighbouring levels and its peers; runs were capped while counting, so
@@ -17,7 +17,7 @@ def tie_rates(hazard: np.ndarray, peers: np.ndarray) -> tuple[np.ndarray, np.nda
     ----------
     hazard : array, shape (point, level, 4)
         From :func:`workbench.models.monitoring.levels.tie_hazards`.
-    peers : int array, shape (point,)
+    group : int array, shape (point,)
         Peer group of each point.
     """
     counts = hazard.astype(float)
@@ -28,8 +28,8 @@ def tie_rates(hazard: np.ndarray, peers: np.ndarray) -> tuple[np.ndarray, np.nda
     for on, chances, prior in ((0, 1, 40.0), (2, 3, 20.0)):
         own = counts[:, :, on].sum(axis=1), counts[:, :, chances].sum(axis=1)
         peers = np.zeros(len(own[0]))
-        for g in np.unique(peers):
-            members = peers == g
+        for g in np.unique(group):
+            members = group == g
             typical = np.median((own[0][members] + 0.5) / (own[1][members] + 1.0))
             peers[members] = typical
         mean = (own[0] + prior * peers) / (own[1] + prior)
