@@ -5,7 +5,8 @@
 
 Own districts are generated (scale small, one per seed; ``--quick``: one tiny one); the practice district, made by others, is read where it
 is and left out where it is not. ``--run`` and ``--practice-run`` take the findings of finished iterations (``reports/<id>``) instead.
-The findings of one district are ranked by ``p_breach`` and cut at the budget. Intervals: 95 %, enterprises resampled (cluster bootstrap).
+The findings of one district are ranked by ``p_breach`` and cut at the budget. Intervals: 95 %, enterprises resampled (cluster bootstrap);
+Wilson over enterprises where that has no spread.
 Truth is read by ``workbench.evaluation`` only. The last line is JSON.
 """
 
@@ -23,7 +24,7 @@ import pandas as pd
 
 from workbench.catalog import open_catalog
 from workbench.contracts import limit_threads
-from workbench.evaluation import pairs_with_truth, read_truth
+from workbench.evaluation import pairs_with_truth, read_truth, wilson
 from workbench.models import load
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -74,6 +75,8 @@ class Side:
         pick = rng.integers(0, len(by), size=(DRAWS, len(by)))
         drawn = by[pick, 0].sum(axis=1) / by[pick, 1].sum(axis=1)
         low, high = np.quantile(drawn, [0.025, 0.975])
+        if low == high:  # all right or all wrong: resampling shows no spread, Wilson over enterprises does
+            low, high = wilson(float(table["right"].mean()) * len(by), len(by))
         return float(table["right"].mean()), float(low), float(high), len(table), len(by)
 
     def lines(self) -> Iterator[tuple[tuple[str, str, str], str]]:

@@ -214,3 +214,17 @@ def test_a_cap_that_serves_nobody_is_no_fabrication(share: float, outcome: str) 
     cut = found[(found["point_id"] == "E0-DA1-a34013") & (found["detector"] == "values_clipped_below_limit")]
     assert len(cut)
     assert (cut["outcome"] == outcome).all()
+
+
+@pytest.mark.parametrize(
+    ("point", "lag", "outcome"),
+    [("E0-DA1-a00000", 1.37, "fault"), ("E0-DA1-a00000", 12, "fabrication"), ("E0-DA1-a21026", 12.4, "fabrication")],
+    ids=["flow of the day before sent again", "flow of twelve days before, by the clock", "a pollutant of twelve days before"],
+)
+def test_a_buffer_sent_again_is_a_fault_of_the_logger(point: str, lag: float, outcome: str) -> None:
+    world = honest()
+    edit(world, {"do": "copy", "point": point, "from": 30.4, "to": 31.6, "lag": lag})
+    found, _ = run(world)
+    copied = found[(found["point_id"] == point) & (found["detector"] == "history_copied_exactly")]
+    assert len(copied)
+    assert (copied["outcome"] == outcome).all()

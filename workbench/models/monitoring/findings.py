@@ -78,7 +78,7 @@ def _scored(analysis: Analysis, scorer: Scorer, rules: Mapping[str, RuleRow]) ->
     p = 1 / (1 + np.exp(-np.clip(log_odds, -30, 30)))
     tests = float(sum((v.ruling >= 0).any(axis=1).sum() for v in analysis.verdicts.values())) * panel.shape[1]
     q = false_discovery_rate(np.maximum(c["log_p"].to_numpy(), -700.0), tests)
-    outcomes = [_outcome(r, scorer) for r in c.to_dict("records")]
+    outcomes = [_outcome(r, scorer, bool(panel.pollutant[int(r["row"])])) for r in c.to_dict("records")]
     sentences = load_sentences()
     rows = []
     for i, candidate in enumerate(c.to_dict("records")):
@@ -136,7 +136,7 @@ def _a_mark_may_excuse(c: Mapping[Any, Any]) -> bool:
     return bool(c["low_level"] >= 1 or c["running"] < 0.5)
 
 
-def _outcome(c: Mapping[Any, Any], scorer: Scorer) -> str:
+def _outcome(c: Mapping[Any, Any], scorer: Scorer, pollutant: bool) -> str:
     """Return fault, exceedance or fabrication: falsified data need two channels, one channel alone is a fault until shown otherwise."""
     base = scorer.scoring.detectors[str(c["detector"])].outcome
     if base == "exceedance":
@@ -147,6 +147,9 @@ def _outcome(c: Mapping[Any, Any], scorer: Scorer) -> str:
         return "fault"
     numbers = dict(c["numbers"])
     if c["family"] == "clipping" and numbers.get("value", np.nan) < CAP_PAYS * numbers.get("limit", np.nan):
+        return "fault"
+    if c["replay"] >= 1 and not pollutant:
+        # flow, temperature, oxygen or pH said again within days, off the clock: a logger sends its buffer anew, and nobody gains by it
         return "fault"
     two = c["second_channel"] > 0 or c["elsewhere"] > 0 or c["whole_device"] > 0 or c["family"] in ("dilution", "mark", "scale")
     return "fabrication" if two else "fault"
