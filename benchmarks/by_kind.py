@@ -145,9 +145,8 @@ def main() -> None:
     table = pd.DataFrame({name: dict(side.lines()) for name, side in sides.items()}).fillna("–")
     table.index = pd.MultiIndex.from_tuples(table.index, names=["figure", "kind", "detector or mechanism"])
     table = table.loc[sorted(table.index, key=lambda i: (i[0], KINDS.index(i[1]), i[2] != "all", i[2]))]
-    print(
-        f"at the {options.budget} findings of highest p_breach of each district; own: {len(options.run) or (1 if options.quick else len(options.seeds))} district(s)"
-    )
+    districts = len(options.run) or (1 if options.quick else len(options.seeds))
+    print(f"at the {options.budget} findings of highest p_breach of each district; own: {districts} district(s)")
     with pd.option_context("display.width", 220, "display.max_rows", 200, "display.max_colwidth", 60):
         print(table.to_string())
     value, low, high, n, _ = sides["own"].share(sides["own"].found)
