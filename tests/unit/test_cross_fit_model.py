@@ -179,3 +179,15 @@ def predictive_names(e: Evidence) -> pd.DataFrame:
     from workbench.cross.predictive import statistics
 
     return statistics(e)
+
+
+def test_intervals_of_leads_are_drawn_from_the_fit() -> None:
+    from workbench.cross.fusion import drawn
+    from workbench.cross.habits import fuse_with_habits
+
+    e, fitted = accepted()
+    used = fuse_with_habits(e, np.zeros(e.shape[0]), None, fitted.reliability(e, None)).reliability
+    taken = drawn(used, np.random.default_rng(0))
+    name = e.channels[0].name
+    assert any(np.allclose(taken.emissions[0].rows, row) for row in fitted.draws[f"theta_{name}"])
+    assert taken.origin == "fitted"

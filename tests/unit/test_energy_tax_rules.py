@@ -27,6 +27,7 @@ from workbench.models.energy_tax.generated import generated_amount, tax_on_gener
 from workbench.models.energy_tax.judgement import parts_of
 from workbench.models.energy_tax.load_state import causal_features, fit_load_states, forward_filter, viterbi
 from workbench.models.energy_tax.meters import learn_works
+from workbench.models.energy_tax.rules_books import emission_out_of_line_with_output, pooled_intensity
 from workbench.models.energy_tax.rules_conflict import flow_contradicts_power
 from workbench.models.energy_tax.rules_power import treatment_off_while_producing
 from workbench.models.energy_tax.scoring import GROUPS, calibrate, labelled
@@ -480,6 +481,49 @@ def test_without_invoices_it_says_what_was_lost(reviewed: Callable[[frozenset[st
     said = results[results["reason_en"].str.contains("no invoices")]
     assert set(said["rule"]) == {"output_out_of_line_with_energy", "reagent_out_of_line_with_energy"}
     assert said["reason_zh"].str.contains("发票").all()
+
+
+def plants(months: int, low: tuple[int, int, float] | None) -> pd.DataFrame:
+    """Emission per tonne of eight works of one industry; one month of one works at a share of what it should be."""
+    rng = np.random.default_rng(5)
+    rows = []
+    for e in range(8):
+        usual = 0.4 * rng.standard_normal()
+        for m in range(months):
+            share = low[2] if low and (e, m) == low[:2] else 1.0
+            level = usual + np.log(share) + 0.08 * rng.standard_normal()
+            rows.append((f"E{e}", "3011", pd.Timestamp(2026, 1 + m, 1), level, "ledger"))
+    return pd.DataFrame(rows, columns=["enterprise_id", "industry", "month", "log_intensity", "source"])
+
+
+@pytest.mark.parametrize(
+    ("months", "low", "expected"),
+    [(6, (3, 4, 0.4), {"E3"}), (6, None, set()), (6, (3, 4, 0.95), set()), (2, (3, 1, 0.4), set())],
+    ids=["one month at 40 %", "nobody", "5 % less is scatter", "two months are too few"],
+)
+def test_emission_per_output_far_under_its_expectation_is_found(
+    months: int, low: tuple[int, int, float] | None, expected: set[str]
+) -> None:
+    pooled, scatter = pooled_intensity(plants(months, low))
+    numbers = {"z_limit": -3.3, "months_min": 3, "invoice_log_sd": 0.3}
+    found = [j for _, g in pooled.groupby("enterprise_id") for j in emission_out_of_line_with_output(g, scatter, **numbers)]
+    assert {j.enterprise_id for j in found if j.ruling.value == "violated"} == expected
+    if months < 3:
+        assert {j.ruling.value for j in found} == {"not evaluable"}
+    if expected:
+        hit = next(j for j in found if j.ruling.value == "violated")
+        assert hit.value == pytest.approx(0.4, abs=0.12)
+        assert hit.start == pd.Timestamp(2026, 5, 1)
+        assert "per output" in hit.reason_en
+
+
+def test_without_output_or_monitors_the_emission_is_not_held_against_anything(reviewed: Callable[[frozenset[str]], pd.DataFrame]) -> None:
+    for gone in (frozenset({"ledger", "invoices"}), frozenset({"obs_cems", "obs_wastewater"})):
+        mine = reviewed(gone)
+        mine = mine[mine["rule"] == "emission_out_of_line_with_output"]
+        assert set(mine["ruling"]) == {"not evaluable"}
+    mine = reviewed(frozenset())
+    assert "emission_out_of_line_with_output" in set(mine["rule"])
 
 
 # ---- load states -----------------------------------------------------------------------------------------------------

@@ -75,7 +75,8 @@ class Fit:
                 value = dict(zip(names, at[key], strict=True))
                 of = dict(zip(enterprises["enterprise_id"], enterprises[column], strict=True))
                 offsets += np.array([value.get(str(of.get(x, "")), 0.0) for x in e.enterprises])
-        return Reliability(parts, regime, offsets, "fitted")
+        samples = self.samples(e, enterprises) if draw is None else ()
+        return Reliability(parts, regime, offsets, "fitted", samples)
 
     def samples(self, e: Evidence, enterprises: pd.DataFrame | None, n: int = SAMPLES) -> tuple[Reliability, ...]:
         """Return ``n`` evenly spaced draws as parameters, for intervals; none where the gate refused."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -30,12 +30,15 @@ class Reliability:
         Log-odds added to every trouble of an enterprise (industry, street, its own past).
     origin : str
         Where they come from: ``expert priors`` or the fit, for the record.
+    samples : tuple of Reliability
+        Draws of an accepted fit, for intervals; empty: draws around the parameters themselves.
     """
 
     emissions: Sequence[Emission | None]
     regime: RegimePrior
     offsets: np.ndarray
     origin: str = "expert priors"
+    samples: tuple[Reliability, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,10 @@ def carried(reliability: Reliability, known: Evidence, other: Evidence) -> Relia
 
 
 def drawn(r: Reliability, rng: np.random.Generator) -> Reliability:
-    """Return one draw of the parameters around ``r``: Dirichlet rows worth their prior hours, shares within a factor."""
+    """Return one draw of the parameters: of the fit where ``r`` has samples, else around ``r`` (rows worth their prior hours)."""
+    if r.samples:
+        taken = r.samples[int(rng.integers(len(r.samples)))]
+        return replace(taken, offsets=r.offsets, origin=r.origin)
     emissions = [None if x is None else Emission(_dirichlet(x, rng), x.row_of_state, x.nuisance, x.worth) for x in r.emissions]
     s = space()
     log_share = r.regime.log_share.copy()

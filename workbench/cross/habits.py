@@ -8,6 +8,8 @@ keeps the average.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
@@ -84,8 +86,8 @@ def fuse_with_habits(e: Evidence, past: np.ndarray, enterprises: pd.DataFrame | 
     """
     start = learn_ordinary(e, expert(e)) if reliability is None else reliability
     own = start.offsets + past
-    fused = fuse(e, Reliability(start.emissions, start.regime, own, start.origin))
+    fused = fuse(e, replace(start, offsets=own))
     for _ in range(ROUNDS):
         offsets = np.clip(own + habits(fused, enterprises), -LARGEST, LARGEST)
-        fused = fuse(e, Reliability(start.emissions, start.regime, offsets, start.origin))
+        fused = fuse(e, replace(start, offsets=offsets))
     return fused

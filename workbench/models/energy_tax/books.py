@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property, partial
 
 import numpy as np
 import pandas as pd
 
 from workbench.contracts import CatalogView, Kind
-from workbench.models.energy_tax.amounts import Quarter, quarterly_amounts
+from workbench.models.energy_tax.amounts import Quarter
 from workbench.models.energy_tax.carbon_fills import Active, Activity, fills_in_use, periods_of, usual_of_the_district
 from workbench.models.energy_tax.judgement import Judgement, not_evaluable
 from workbench.models.energy_tax.rules_books import (
@@ -34,13 +34,15 @@ Span = tuple[pd.Timestamp, pd.Timestamp]
 
 
 def judge_tax(
-    catalog: CatalogView, grid: Grid, settings: Settings, treatment_off: Iterable[Judgement],
+    catalog: CatalogView, grid: Grid, settings: Settings, quarters: Sequence[Quarter], treatment_off: Iterable[Judgement],
     hours_of: Callable[[str], tuple[np.ndarray, np.ndarray]],
 ) -> list[Judgement]:  # fmt: skip
     """Run both tax rules on every outlet and quarter that was declared or measured.
 
     Parameters
     ----------
+    quarters : sequence of Quarter
+        Measured amounts.
     treatment_off : iterable of Judgement
         Findings that the treatment was off or idling.
     hours_of : callable
@@ -60,7 +62,6 @@ def judge_tax(
     names = ("outlet_id", "quarter", "factor", "kg", "reduction")
     for outlet, name, factor, kg, reduction in zip(*(sums[c].tolist() for c in names), strict=True):
         declared.setdefault((outlet, name), {})[factor] = (float(kg), float(reduction))
-    quarters, _ = quarterly_amounts(catalog, grid)
     limits = _limits(catalog)
     spans = [(j.enterprise_id, j.start, j.end) for j in treatment_off]
     marks = catalog.table("marks") if catalog.has("marks") else pd.DataFrame(columns=["outlet_id", "start", "end", "kind"])

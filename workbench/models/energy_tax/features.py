@@ -15,7 +15,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from workbench.contracts import CatalogView, InsufficientData, Kind, Period, Ruling, interval_s
+from workbench.models.energy_tax.amounts import quarterly_amounts
 from workbench.models.energy_tax.books import Energy, judge_carbon, judge_intensity, judge_tax
+from workbench.models.energy_tax.emission_intensity import judge_emission
 from workbench.models.energy_tax.judgement import Judgement, not_evaluable
 from workbench.models.energy_tax.meters import Works, hour_of, hourly_minutes, read_works
 from workbench.models.energy_tax.rules_conflict import (
@@ -83,9 +85,11 @@ def build_features(catalog: CatalogView, period: Period, settings: Settings) -> 
     found = _power_side(catalog, grid, settings, row, hourly, paired, energy)
     fill_trade(catalog, grid, row, hourly["trade_activity"])
     off = [j for j in found if j.rule in (OFF, IDLE) and j.ruling is Ruling.VIOLATED]
-    found += judge_tax(catalog, grid, settings, off, lambda e: _served(hourly, row[e]))
+    quarters, _ = quarterly_amounts(catalog, grid)
+    found += judge_tax(catalog, grid, settings, quarters, off, lambda e: _served(hourly, row[e]))
     found += judge_carbon(catalog, grid, settings, energy)
     intensity, _ = judge_intensity(catalog, grid, settings, energy)
+    intensity += judge_emission(catalog, grid, settings, quarters)
     return to_dataset(found + intensity, ids, grid, hourly, paired)
 
 

@@ -19,7 +19,8 @@ from workbench.models.energy_tax.tax import MonthlyAmount, month_of_outlet, poll
 
 DECLARED, REDUCED = "tax_declared_below_measured", "tax_reduction_not_due"
 OUTPUT, REAGENT = "output_out_of_line_with_energy", "reagent_out_of_line_with_energy"
-BASE_OUTPUT, BASE_REAGENT = -3.0, -1.7
+EMISSION = "emission_out_of_line_with_output"
+BASE_OUTPUT, BASE_REAGENT, BASE_EMISSION = -3.0, -1.7, -2.6
 """Log-odds of a month far under the expectation (stated priors): output falls for many honest reasons (another product,
 repairs, stock), reagent per energy for few."""
 
@@ -244,6 +245,27 @@ def reagent_out_of_line_with_energy(
     return _intensity(REAGENT, Kind.TREATMENT_OFF, monthly, scatter, z_limit, months_min, invoice_log_sd, words, BASE_REAGENT, 0.5)
 
 
+def emission_out_of_line_with_output(
+    monthly: pd.DataFrame, scatter: float, *, z_limit: float, months_min: float, invoice_log_sd: float
+) -> list[Judgement]:
+    """Judge the monitored emission of one pollutant against output (ledger, else sale invoices in tonnes).
+
+    Parameters
+    ----------
+    monthly : DataFrame
+        As for :func:`output_out_of_line_with_energy`, ``log_intensity`` the log of kg emitted per tonne made.
+
+    Returns
+    -------
+    list of Judgement
+        Emission per output far under the expectation: the monitor reads too low, or more was booked than was made.
+    """
+    words = ("监测排放量", "monitored emission", "监测数据可能偏低或产量虚报", "the monitor may read too low, or output is overstated",
+             "emission_per_output")  # fmt: skip
+    per = ("产量", "output")
+    return _intensity(EMISSION, Kind.FABRICATION, monthly, scatter, z_limit, months_min, invoice_log_sd, words, BASE_EMISSION, 0.3, per)
+
+
 def _intensity(
     rule: str,
     kind: Kind,
@@ -255,13 +277,14 @@ def _intensity(
     words: tuple[str, str, str, str, str],
     base: float,
     slope: float,
+    per: tuple[str, str] = ("用电", "energy"),
 ) -> list[Judgement]:
     if not len(monthly):
         return []
     enterprise = str(monthly["enterprise_id"].iloc[0])
     span = (monthly["month"].min(), monthly["month"].max() + pd.offsets.MonthBegin(1))
     if len(monthly) < months_min:
-        zh, en = f"{words[0]}或用电不足{months_min:.0f}个月，无法比较", f"fewer than {months_min:.0f} months of {words[1]} and energy"
+        zh, en = f"{words[0]}或{per[0]}不足{months_min:.0f}个月，无法比较", f"fewer than {months_min:.0f} months of {words[1]} and {per[1]}"
         return [not_evaluable(rule, enterprise, span, kind, zh, en)]
     away = (monthly["log_intensity"] - monthly["expected"]).to_numpy(float)
     z: np.ndarray = away / np.sqrt(
@@ -273,9 +296,9 @@ def _intensity(
     source_zh = {"ledger": "台账", "invoices": "发票"}.get(source, source)
     violated = bool(z[worst] < z_limit)
     tail_zh, tail_en = (f"：{words[2]}", f": {words[3]}") if violated else ("", "")
-    zh = f"{start:%Y-%m}单位用电{words[0]}（{source_zh}）为自身与行业预期的{ratio:.0%}（z={z[worst]:.1f}）{tail_zh}"
+    zh = f"{start:%Y-%m}单位{per[0]}{words[0]}（{source_zh}）为自身与行业预期的{ratio:.0%}（z={z[worst]:.1f}）{tail_zh}"
     en = (
-        f"{start:%Y-%m}: {words[1]} per energy ({source}) is {ratio:.0%} of what enterprise and industry lead to expect "
+        f"{start:%Y-%m}: {words[1]} per {per[1]} ({source}) is {ratio:.0%} of what enterprise and industry lead to expect "
         f"(z = {z[worst]:.1f}){tail_en}"
     )
     months = float((z < z_limit).sum())
@@ -313,7 +336,10 @@ def pooled_intensity(months: pd.DataFrame) -> tuple[pd.DataFrame, float]:
     within = out.groupby("enterprise_id")["log_intensity"].transform("median")
     several = out.groupby("enterprise_id")["log_intensity"].transform("size") > 1
     away = np.abs(out["log_intensity"] - within)[several]
-    scatter = max(0.05, float(1.4826 * np.median(away)) if len(away) else 0.3)
+    # own middles and the month's common effect were taken from the same rows
+    free = int(several.sum()) - out.loc[several, "enterprise_id"].nunique() - out["month"].nunique() + 1
+    lost = np.sqrt(several.sum() / free) if free > 0 else 2.0
+    scatter = max(0.05, float(1.4826 * lost * np.median(away)) if len(away) else 0.3)
     centre = out.groupby("industry")["log_intensity"].transform("median")
     spread = (within - centre).abs().groupby(out["industry"]).transform("median")
     between = np.maximum(1.4826 * spread.to_numpy(), 0.3)

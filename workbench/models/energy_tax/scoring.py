@@ -25,6 +25,7 @@ GROUPS: Mapping[str, str] = {
     "tax_declared_below_measured": "tax",
     "tax_reduction_not_due": "tax",
     "output_out_of_line_with_energy": "output",
+    "emission_out_of_line_with_output": "output",
 }
 """Rules whose labels are pooled: what holds for one of them (how often a finding is confirmed) should hold for the others."""
 COMPATIBLE: Mapping[str, frozenset[str]] = {
