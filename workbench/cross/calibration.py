@@ -11,10 +11,9 @@ from scipy.optimize import minimize
 from workbench.contracts import Queue
 from workbench.cross.roles import priors
 
-PRIOR = {Queue.MAIN: ((-0.2, 0.6), (0.7, 0.2)), Queue.SILENT: ((-0.8, 0.5), (0.15, 0.1))}
-"""Mean and standard deviation of shift and slope: fused log-odds overstate, and silent ones say little but their order
-(at the top of the pool about one visit in three finds something, and which districts have more of it is not known before
-inspections; judged, and seen on four simulated districts)."""
+PRIOR = {Queue.MAIN: ((-0.2, 0.6), (0.7, 0.2)), Queue.SILENT: ((0.0, 0.5), (1.0, 0.2))}
+"""Mean and standard deviation of shift and slope: fused log-odds overstate. Silent ones were already taken down to what a
+visit confirms (``candidates.CONFIRMED``)."""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,8 @@ def judge_emission(catalog: CatalogView, grid: Grid, settings: Settings, quarter
     """Run the rule on every works and pollutant that has both monitors and booked output."""
     span = (grid.start, grid.end)
     made = output_months(catalog)
-    months = emission_months(quarters, grid).merge(made, on=["enterprise_id", "month"])
+    emitted = emission_months(quarters, grid)
+    months = emitted.merge(made, on=["enterprise_id", "month"]) if len(emitted) and len(made) else emitted.iloc[:0].assign(value=0.0)
     months = months[(months["kg"] > 0) & (months["value"] > 0)].copy()
     if not len(months):
         zh = "没有同时有产量（台账或发票）和流量、浓度监测的整月，无法比较"

@@ -72,6 +72,8 @@ def grade(
     panel = analysis.panel
     out = np.full((len(rows), hours), NOT_INSTALLED, dtype=np.int8)
     looked = np.zeros(panel.shape, dtype=bool)
+    if not panel.shape[0]:
+        return out
     for d in row.detectors:
         looked |= analysis.verdicts[d].ruling >= 0
     missing = panel.hour("hour_missing") >= 0.9
