@@ -28,7 +28,7 @@ the visit finds something."""
 OUTSIDE, UNSEEN = 0.1, 0.2
 """Chance that a lead's evidence stands for something the states do not hold (a wiring, a contract, a late file), and of a
 violation then: no fusion of hourly channels is surer of one enterprise than this leaves it (judged)."""
-CONFIRMED = 0.45
+CONFIRMED = 0.3
 """Share of what channels and doubts make all but certain that a visit then finds: no model dared to raise it (judged, and seen
 on simulated districts, where about one visit in three at the top of the pool finds something)."""
 SPELL = 24 * 6
