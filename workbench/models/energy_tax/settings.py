@@ -1,59 +1,15 @@
-"""The model's numbers, read from ``params.yml`` (rules) and ``preparation.yml`` (what comes before them)."""
+"""The numbers of this model (see :mod:`workbench.models.rule_settings`)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from importlib.resources import files
 
-from workbench.contracts import RuleRow, load_rules, unknown_name
-
-_FOLDER = files("workbench.models.energy_tax")
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Every number of the model.
-
-    Parameters
-    ----------
-    rules : mapping of str to RuleRow
-        One row per rule function (``rules_power``, ``rules_carbon``, ``rules_books``).
-    preparation : mapping of str to RuleRow
-        States, pairing, episodes, context, scoring.
-    """
-
-    rules: Mapping[str, RuleRow]
-    preparation: Mapping[str, RuleRow]
-
-    def of(self, rule: str) -> dict[str, float]:
-        """Return the thresholds of a rule as keyword arguments."""
-        return self.rules[rule].numbers()
-
-    def prep(self, name: str) -> dict[str, float]:
-        """Return the numbers of one preparation."""
-        return self.preparation[name].numbers()
+from workbench.models.rule_settings import Settings, read_settings
 
 
 def load_settings(overrides: Mapping[str, float] | None = None) -> Settings:
-    """Read both files.
+    """Read ``params.yml`` and ``preparation.yml`` of this folder, with overrides ``{"rule.threshold": value}``."""
+    return read_settings("workbench.models.energy_tax", overrides)
 
-    Parameters
-    ----------
-    overrides : mapping, optional
-        ``{"rule.threshold": value}``, for rules and preparation alike.
 
-    Raises
-    ------
-    ParameterError
-        If a file breaks its schema or an override names nothing.
-    """
-    overrides = dict(overrides or {})
-    names = ("params.yml", "preparation.yml")
-    plain = {name: load_rules(_FOLDER / name) for name in names}
-    known = {f"{rule}.{t}": name for name, rows in plain.items() for rule, row in rows.items() for t in row.thresholds}
-    for key in overrides:
-        if key not in known:
-            raise unknown_name("rule threshold", key, known, where="models/energy_tax")
-    rules, preparation = (load_rules(_FOLDER / n, {k: v for k, v in overrides.items() if known[k] == n}) for n in names)
-    return Settings(rules, preparation)
+__all__ = ["Settings", "load_settings"]
