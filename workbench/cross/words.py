@@ -19,7 +19,7 @@ from workbench.cross.kinds import articles, kind_row
 from workbench.cross.roles import level_words
 from workbench.cross.states import regime_words, space
 
-Z90 = 1.645
+Z95 = 1.96
 
 
 def lead_id(c: Candidate) -> str:
@@ -33,7 +33,7 @@ def lead_row(c: Candidate, fused: Fused, found: pd.DataFrame, calibration: Calib
     e = c.episode
     g = found.loc[list(e.rows)]
     logit = float(calibration(c.logit)) + c.inspected
-    p, low, high = (float(1 / (1 + np.exp(-x))) for x in (logit, logit - Z90 * c.sd, logit + Z90 * c.sd))
+    p, low, high = (float(1 / (1 + np.exp(-x))) for x in (logit, logit - Z95 * c.sd, logit + Z95 * c.sd))
     start, end = e.start, max(e.end, e.start + pd.Timedelta(hours=1))
     rule = kind_row(c.kind)
     zh, en = KIND_WORDS[c.kind]
