@@ -1,4 +1,4 @@
-"""Commands on iterations: run, serve, runs, models, promote, schedule, audit, bench."""
+"""Commands on iterations: run, tune, serve, runs, models, promote, schedule, audit, bench."""
 
 from __future__ import annotations
 
@@ -45,6 +45,37 @@ def run(
     with LiveSteps(out) as live:
         outcome = run_iteration(wanted, live)
     closing_table(outcome, out)
+
+
+@iterations.command(
+    epilog=examples(
+        "workbench tune",
+        "workbench tune backtest --trials 40 --catalog my/catalog.yml",
+        "workbench tune backtest --trials 80        # goes on from the 40",
+    )
+)
+def tune(
+    experiment: Annotated[str, typer.Argument(help="Experiment with a `tuning` block.")] = "backtest",
+    trials: Annotated[int, typer.Option("--trials", help="Trials of the study, those of earlier calls included.", min=1)] = 20,
+    catalog: Annotated[str, typer.Option("--catalog", help="Catalog file or URL instead of the experiment's.")] = "",
+    settings: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE for every trial, as for run. Repeatable.")] = None,
+    folder: Annotated[Path | None, typer.Option("--out", help="Reports folder (default: reports/ of the project).")] = None,
+    scheduler: Annotated[str, typer.Option("--scheduler", help="Address of a Dask cluster, tcp://HOST:PORT.")] = "",
+) -> None:
+    """调参。Search an experiment's settings with Optuna, each trial a whole iteration judged on held-out decisions."""
+    from workbench.contracts import limit_threads
+    from workbench.pipeline.display_tuning import LiveTrials, closing_words
+    from workbench.pipeline.generation import generate_if_needed
+    from workbench.pipeline.request import request
+    from workbench.pipeline.tuning import tune as tune_experiment
+
+    limit_threads()
+    wanted = request(experiment, catalog=catalog, settings=settings or [], out=folder, scheduler=scheduler)
+    if (made := generate_if_needed(wanted.catalog, progress=True)) is not None:
+        out.print(f"模拟区已生成 simulated district: {made}", soft_wrap=True)
+    with LiveTrials(out, trials) as live:
+        study = tune_experiment(wanted, trials, live)
+    closing_words(study, out)
 
 
 @iterations.command(

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from workbench.contracts import ParameterError, Period, Words, unknown_name
 from workbench.governance import Gate
+from workbench.pipeline.search_space import Tuning
 
 FILE = "experiment.yml"
 RESERVED = frozenset({"catalog", "period", "out", "upstream", "seed", "scheduler"})
@@ -50,6 +51,8 @@ class Experiment(BaseModel):
         Share of the decided inspections, the latest ones, that no step may learn from; they then measure honestly.
     gates : list of Gate
         What a challenger must meet before it can be promoted.
+    tuning : Tuning, optional
+        What ``workbench tune`` may change and what it is judged by; a plain run takes no notice of it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -66,6 +69,7 @@ class Experiment(BaseModel):
     silent_quota: int = Field(default=20, ge=0)
     held_out: float = Field(default=0.0, ge=0, lt=1)
     gates: list[Gate] = Field(default_factory=list)
+    tuning: Tuning | None = None
 
     @field_validator("period")
     @classmethod
@@ -170,7 +174,7 @@ def apply_settings(experiment: Experiment, settings: Iterable[str], where: str =
         Notebook parameters are held against the notebook itself later, by the iteration.
     """
     raw = experiment.model_dump(mode="json")
-    fields = set(Experiment.model_fields) - {"parameters", "name", "title", "hypothesis", "gates"}
+    fields = set(Experiment.model_fields) - {"parameters", "name", "title", "hypothesis", "gates", "tuning"}
     steps = {step_name(s) for s in experiment.steps}
     for setting in settings:
         key, sign, text = setting.partition("=")

@@ -108,7 +108,7 @@ def run_iteration(request: Request, observer: Observer | None = None) -> Outcome
             iteration_id=identity,
             experiment=experiment.name,
             author=request.author or current_user(),
-            params=experiment.model_dump(mode="json", exclude={"seed", "catalog"}),
+            params=experiment.model_dump(mode="json", exclude={"seed", "catalog", "tuning"}),
             seed=experiment.seed,
             period=str(period),
             catalog=catalog.name,
@@ -135,7 +135,7 @@ def iteration_id(experiment: Experiment, planned: Sequence[PlannedStep], snapsho
     """Return ``<experiment>-<8 hex>``; the digits depend on settings, seed, period, notebooks, data and code."""
     parts = {
         "steps": [[s.name, s.source, s.parameters] for s in planned],
-        "experiment": experiment.model_dump(mode="json", exclude={"title", "hypothesis", "catalog", "parameters", "steps"}),
+        "experiment": experiment.model_dump(mode="json", exclude={"title", "hypothesis", "catalog", "parameters", "steps", "tuning"}),
         "snapshot": snapshot,
         "code": fingerprints.source_hash(),
     }
