@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import socketserver
 import subprocess
 import threading
+from email import message_from_bytes, policy
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import ClassVar
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -80,6 +83,71 @@ def test_a_dead_webhook_is_noted_and_does_not_lose_the_result(tmp_path: Path, pr
     assert result["notified"] == []
     assert result["not_notified"]
     assert (tmp_path / "last_run.json").is_file()
+
+
+class MailBox(socketserver.StreamRequestHandler):
+    """As much of a mail server as one message needs; offers no encryption."""
+
+    got: ClassVar[list[str]] = []
+
+    def handle(self) -> None:
+        self.wfile.write(b"220 there\r\n")
+        while line := self.rfile.readline().strip().upper():
+            if line == b"DATA":
+                self.wfile.write(b"354 go on\r\n")
+                text = b"".join(iter(self.rfile.readline, b".\r\n"))
+                self.got.append(message_from_bytes(text, policy=policy.default).get_content())
+            answer = {b"DATA": b"250 kept", b"QUIT": b"221 bye"}.get(line, b"250 there")
+            self.wfile.write(answer + b"\r\n")
+
+
+@pytest.fixture
+def mail_box(monkeypatch: pytest.MonkeyPatch):
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), MailBox) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setattr(MailBox, "got", [])
+        monkeypatch.setenv("WORKBENCH_MAIL_TO", "bureau@example.org")
+        monkeypatch.setenv("WORKBENCH_SMTP", f"127.0.0.1:{server.server_address[1]}")
+        yield f"127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+def test_the_result_is_mailed(tmp_path: Path, process, mail_box) -> None:
+    process(0, "table\nreport  /r/reference-1/index.html\n线索\n")
+    assert schedule.run_and_tell([], tmp_path)["notified"] == ["mail"]
+    assert len(MailBox.got) == 1
+    assert "/r/reference-1/index.html" in MailBox.got[0]
+    assert "not proof" in MailBox.got[0]
+
+
+def test_a_password_is_never_sent_in_the_clear(tmp_path: Path, process, mail_box, monkeypatch) -> None:
+    monkeypatch.setenv("WORKBENCH_SMTP", f"smtp://bureau@{mail_box}")
+    monkeypatch.setenv("WORKBENCH_SMTP_PASSWORD", "secret")
+    process(0, "report  /r/index.html\n")
+    result = schedule.run_and_tell([], tmp_path)
+    assert result["notified"] == []
+    assert "STARTTLS" in result["not_notified"][0]
+    assert MailBox.got == []
+
+
+@pytest.mark.parametrize(
+    ("address", "read"),
+    [
+        pytest.param("mail.example", ("mail.example", 25, False, ""), id="a host"),
+        pytest.param("mail.example:2525", ("mail.example", 2525, False, ""), id="host and port"),
+        pytest.param("smtp://a%40b.cn@mail.example", ("mail.example", 587, False, "a@b.cn"), id="a user: the submission port"),
+        pytest.param("smtps://a@mail.example", ("mail.example", 465, True, "a"), id="encrypted from the start"),
+    ],
+)
+def test_mail_servers_are_read(address: str, read: tuple) -> None:
+    server = schedule.mail_server(address)
+    assert (server.host, server.port, server.encrypted, server.user) == read
+
+
+@pytest.mark.parametrize("address", ["", "http://mail.example", "smtp://a:secret@mail.example"])
+def test_bad_mail_servers_are_refused(address: str) -> None:
+    with pytest.raises(ValueError, match="WORKBENCH_SMTP"):
+        schedule.mail_server(address)
 
 
 def test_cron_means_local_time() -> None:

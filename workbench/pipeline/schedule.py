@@ -6,10 +6,13 @@ import datetime as dt
 import json
 import os
 import smtplib
+import ssl
 import subprocess
 import sys
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
@@ -114,7 +117,7 @@ def _post(result: dict[str, Any]) -> None:
 
 
 def _mail(result: dict[str, Any]) -> None:
-    host, _, port = os.environ["WORKBENCH_SMTP"].partition(":")
+    server = mail_server(os.environ["WORKBENCH_SMTP"])
     message = EmailMessage()
     message["Subject"] = f"监管迭代 iteration {'ok' if result['ok'] else 'FAILED'} {result['finished_at']}"
     message["From"] = os.environ.get("WORKBENCH_MAIL_FROM", "workbench@localhost")
@@ -122,5 +125,45 @@ def _mail(result: dict[str, Any]) -> None:
     message.set_content(
         "\n".join([result["report"], "", *result["closing"], "", "线索是查看的理由，不是证据。A lead is a reason to look, not proof."])
     )
-    with smtplib.SMTP(host, int(port or 25), timeout=20) as server:
-        server.send_message(message)
+    context = ssl.create_default_context()
+    opened = (
+        smtplib.SMTP_SSL(server.host, server.port, timeout=20, context=context)
+        if server.encrypted
+        else smtplib.SMTP(server.host, server.port, timeout=20)
+    )
+    with opened as connection:
+        connection.ehlo()
+        if not server.encrypted and (server.user or connection.has_extn("starttls")):
+            connection.starttls(context=context)  # always before a password: a server that cannot is refused
+        if server.user:
+            connection.login(server.user, os.environ.get("WORKBENCH_SMTP_PASSWORD", ""))
+        connection.send_message(message)
+
+
+@dataclass(frozen=True)
+class MailServer:
+    """Where mail is handed in: ``smtp`` (STARTTLS where offered, always before a password) or ``smtps``."""
+
+    host: str
+    port: int
+    encrypted: bool
+    user: str = ""
+
+
+def mail_server(address: str) -> MailServer:
+    """Read ``HOST[:PORT]``, ``smtp://[USER@]HOST[:PORT]`` or ``smtps://[USER@]HOST[:PORT]``.
+
+    A user's ``@`` is written ``%40``; the password comes from ``WORKBENCH_SMTP_PASSWORD`` and never stands in an address.
+
+    Raises
+    ------
+    ValueError
+        If the address is none of these, or holds a password.
+    """
+    parts = urllib.parse.urlsplit(address if "://" in address else f"smtp://{address}")
+    if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
+        raise ValueError("WORKBENCH_SMTP is HOST:PORT, smtp://USER@HOST:PORT or smtps://USER@HOST:PORT")
+    if parts.password is not None:
+        raise ValueError("the mail password belongs in WORKBENCH_SMTP_PASSWORD, not in WORKBENCH_SMTP")
+    user, encrypted = urllib.parse.unquote(parts.username or ""), parts.scheme == "smtps"
+    return MailServer(parts.hostname, parts.port or (465 if encrypted else 587 if user else 25), encrypted, user)
