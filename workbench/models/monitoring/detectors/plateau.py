@@ -100,7 +100,8 @@ def values_clipped_below_limit(panel: Panel, *, p_max: float, min_share: float, 
 
     The chance of k values tied at the top is ρ^(k−1) with the point's own tie rate at that level; days with the same top within
     four days of each other are counted together. The end of the measuring range is genuine saturation. Where a limit is known, a top
-    within ``near`` under it (or under 0.7 or 0.5 of it, the tax notches) speaks more, any other less.
+    within ``near`` under it (or under 0.7 or 0.5 of it, the tax notches) speaks more, any other less; and any other cap lies in the
+    upper three quarters of the point's own hours: what cuts nothing off is no cap but a quiet day in coarse steps.
 
     Parameters
     ----------
@@ -117,21 +118,26 @@ def values_clipped_below_limit(panel: Panel, *, p_max: float, min_share: float, 
     rate = np.maximum(early[np.arange(len(top))[:, None], levels], LEAST_RATE)
     limit = panel.roster["limit"].to_numpy(dtype=float)
     evaluable = panel.judged[:, None] & (valid >= 0.5 * panel.per_day[:, None])
-    # one plateau at the top is a constant value or a stuck instrument, not a cap: a day gets the returns to its top
+    # one plateau at the top is a constant value or a stuck instrument, not a cap: a day gets the returns to its top. Where other
+    # days stop at the same value a part of the plateau counts, for a strong cap is met by long runs; alone it counts nothing
     plateau = np.where(panel.day("run_value") == top, panel.day("run") - 1, 0)
     returns = np.maximum(count - 1 - 0.7 * plateau, 0)
+    alone = np.maximum(count - 1 - plateau, 0) * -np.log(rate)
     whole = panel.day("run") >= 0.8 * valid
     share = count / np.maximum(valid, 1)
     usable = evaluable & (panel.day("sd") > 0) & ~whole & ~at_floor(panel, top, 0.08) & ~at_top(panel, top)
     nats = np.where(usable, returns * -np.log(rate), 0.0)
     rows = []
     for row, days in _same_top(top, usable, nats, share, -np.log(p_max), min_share):
-        total = nats[row, days].sum() + (len(days) - 1) * -np.log(rate[row, days].max()) - np.log(max(valid[row, days].max(), 2))
+        evidence = nats if len(days) > 1 else alone
+        total = evidence[row, days].sum() + (len(days) - 1) * -np.log(rate[row, days].max()) - np.log(max(valid[row, days].max(), 2))
         mean_share = float(share[row, days].mean())
         if total < -np.log(p_max) or mean_share < min_share:
             continue
         value = float(top[row, days[0]])
         place = max(float(1 - near <= value / (notch * limit[row]) <= 1 + 1e-6) for notch in (1.0, 0.7, 0.5))
+        if not place and value < _lower_quartile_hour(panel, row):
+            continue
         rows.append(
             {
                 "row": int(row),
@@ -147,6 +153,13 @@ def values_clipped_below_limit(panel: Panel, *, p_max: float, min_share: float, 
         )
     spans = pd.DataFrame(rows) if rows else no_spans(["value", "share", "limit", "near_limit", "days"])
     return verdicts(panel.shape, evaluable, np.zeros(panel.shape), spans, panel.first_day)
+
+
+def _lower_quartile_hour(panel: Panel, row: int) -> float:
+    """Return the lower quartile of a point's own hourly means over zero, −inf where there is none."""
+    hours = panel.hour("hour_mean")[row]
+    known = hours[hours > 0]
+    return float(np.quantile(known, 0.25)) if known.size else -np.inf
 
 
 def _same_top(
