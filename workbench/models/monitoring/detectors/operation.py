@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import log_ndtr
 
+from workbench.models.monitoring.detectors.plateau import hours_standing_still
 from workbench.models.monitoring.panel import Panel
 from workbench.models.monitoring.scan import middle
 from workbench.models.monitoring.verdicts import Verdicts, no_spans, runs_of, verdicts
@@ -36,8 +37,13 @@ def reference_concentration(panel: Panel, name: str = "hour_mean") -> np.ndarray
     return value
 
 
-def exceedance_after_lawful_marks(panel: Panel, *, hours_min: float, margin: float, daily_hours: float, error: float) -> Verdicts:
+def exceedance_after_lawful_marks(
+    panel: Panel, *, hours_min: float, margin: float, daily_hours: float, error: float, still_p: float
+) -> Verdicts:
     """Find hours (or days, where the limit is daily) over the permitted limit after taking off lawfully marked hours.
+
+    A reading that stands still while honest ones never do (test gas without its mark, an instrument that holds) tells nothing of the
+    stack: such hours are not evaluable here, and :func:`values_stay_constant` judges them.
 
     Parameters
     ----------
@@ -49,12 +55,14 @@ def exceedance_after_lawful_marks(panel: Panel, *, hours_min: float, margin: flo
         Fewest ordinary running hours that make a daily mean.
     error : float
         Relative error of one monitor, shared by all hours of an episode.
+    still_p : float
+        Largest honest probability of a run of equal values that is taken for a reading that stands still.
     """
     n, days = panel.shape
     limit = panel.roster["limit"].to_numpy(dtype=float)
     able_row = panel.pollutant & np.isfinite(limit) & (panel.notice == "")
     value = np.where(able_row[:, None], reference_concentration(panel), np.nan)
-    value = np.where(panel.lawful, np.nan, value)
+    value = np.where(panel.lawful | hours_standing_still(panel, still_p), np.nan, value)
     daily = panel.roster["limit_basis"].to_numpy(dtype=object) == "day"
     ratio = value / limit[:, None]
     known = np.isfinite(ratio)

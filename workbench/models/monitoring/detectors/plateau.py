@@ -33,20 +33,41 @@ def values_stay_constant(panel: Panel, *, p_max: float, min_hours: float, floor_
     floor_share : float
         Share of days whose minimum equals the point's minimum from which that value counts as a detection floor.
     """
-    early, late = tie_rates(panel)
-    run, value = panel.day("run").astype(float), panel.day("run_value")
-    n_valid = panel.day("n_valid")
+    early, _ = tie_rates(panel)
+    run, value, n_valid = panel.day("run").astype(float), panel.day("run_value"), panel.day("n_valid")
     levels = levels_of(value)
-    rows = np.arange(len(run))[:, None]
-    first = np.minimum(run - 1, EARLY - 1)
-    rest = np.maximum(run - EARLY, 0)
-    log_p = np.log(np.maximum(n_valid, 1)) + first * np.log(early[rows, levels]) + rest * np.log(late[rows, levels])
     evaluable = panel.judged[:, None] & (n_valid >= 0.25 * panel.per_day[:, None])
     honest = at_floor(panel, value, floor_share) | at_top(panel, value)
     hours = run * 24 / panel.per_day[:, None]
-    nats = np.where(evaluable & ~honest & (hours >= min_hours), np.maximum(-log_p, 0), 0.0)
+    nats = np.where(evaluable & ~honest & (hours >= min_hours), run_nats(panel), 0.0)
     hit = nats >= -np.log(p_max)
     return verdicts(panel.shape, evaluable, nats, _run_spans(panel, hit, nats, early, levels), panel.first_day)
+
+
+def run_nats(panel: Panel) -> np.ndarray:
+    """Return how improbable the longest run of equal values of each day is by the point's own ties, nats, shape (point, day)."""
+    early, late = tie_rates(panel)
+    run, n_valid = panel.day("run").astype(float), panel.day("n_valid")
+    levels, rows = levels_of(panel.day("run_value")), np.arange(len(run))[:, None]
+    first = np.minimum(run - 1, EARLY - 1)
+    rest = np.maximum(run - EARLY, 0)
+    log_p = np.log(np.maximum(n_valid, 1)) + first * np.log(early[rows, levels]) + rest * np.log(late[rows, levels])
+    return np.asarray(np.maximum(-log_p, 0))
+
+
+def hours_standing_still(panel: Panel, p_max: float) -> np.ndarray:
+    """Return the hours that mostly lie in a day's longest run of equal values, where honest ties explain it with less than ``p_max``.
+
+    Points that report hourly never stand still within an hour.
+    """
+    out = np.zeros((len(panel.roster), panel.shape[1] * 24), dtype=bool)
+    hit = (run_nats(panel) >= -np.log(p_max)) & (panel.day("run_value") > 0) & (panel.per_day[:, None] > 24)
+    begin, end, offset = panel.day("run_start"), panel.day("run_end"), panel.roster["offset"].to_numpy(dtype=float)
+    for row, day in zip(*np.nonzero(hit), strict=True):
+        hours = np.array([offset[row] + begin[row, day], offset[row] + end[row, day] + 1], dtype=float) * 24 / panel.per_day[row]
+        a, b = np.floor(hours + 0.5).astype(int)
+        out[row, max(a, 0) : b] = True
+    return out
 
 
 def at_floor(panel: Panel, value: np.ndarray, floor_share: float) -> np.ndarray:
