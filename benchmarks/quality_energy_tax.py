@@ -33,7 +33,7 @@ from workbench.models import load
 from workbench.models.energy_tax.episodes import episodes_of
 from workbench.models.energy_tax.load_state import causal_features, fit_load_states, macro_f1
 from workbench.models.energy_tax.meters import learn_works
-from workbench.models.energy_tax.settings import load_settings
+from workbench.models.rule_settings import read_settings
 
 ROOT = Path(__file__).resolve().parents[1]
 STEP = pd.Timedelta("15min")
@@ -238,7 +238,7 @@ PEERS: dict[str, Method] = {
 
 def injected(steel: pd.DataFrame, enterprises: int) -> None:
     """Print recall and minutes error of injected stops at one false alarm per enterprise and quarter."""
-    settings = load_settings()
+    settings = read_settings("workbench.models.energy_tax")
     quarters = [virtual(steel, seed) for seed in range(enterprises)]
     alarms = {name: [alarm(q, settings) for q in quarters] for name, alarm in ALARMS.items()}
     print(f"\nInjected stops of the treatment on real load (steel works), {enterprises} enterprise-quarters, at ≤ 1 false alarm each")

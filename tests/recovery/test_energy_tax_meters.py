@@ -16,12 +16,12 @@ from workbench.models.energy_tax.meters import Works, hourly_minutes, hourly_sta
 from workbench.models.energy_tax.readings import CODES, usable
 from workbench.models.energy_tax.rules_conflict import temperature_contradicts_power, temperature_place
 from workbench.models.energy_tax.rules_power import treatment_idling_while_producing, treatment_off_while_producing
-from workbench.models.energy_tax.settings import load_settings
 from workbench.models.energy_tax.states import Drive, State, learn_meter, meter_states
 from workbench.models.energy_tax.witnesses import Witnesses, load_on_standby, load_on_total
 from workbench.models.hourly import Grid
+from workbench.models.rule_settings import read_settings
 
-SETTINGS = load_settings()
+SETTINGS = read_settings("workbench.models.energy_tax")
 START, DAYS, PER_DAY = pd.Timestamp("2026-01-05"), 60, 96
 TIME = pd.date_range(START, periods=DAYS * PER_DAY, freq="15min").to_numpy()
 HOUR = (np.arange(len(TIME)) % PER_DAY) / 4

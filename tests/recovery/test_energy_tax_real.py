@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from workbench.models.energy_tax.load_state import causal_features, fit_load_states, macro_f1
-from workbench.models.energy_tax.settings import load_settings
 from workbench.models.energy_tax.states import State, learn_meter, meter_states
+from workbench.models.rule_settings import read_settings
 
 pytestmark = pytest.mark.real
 
@@ -35,7 +35,7 @@ def test_states_named_until_march_are_named_again_in_spring(steel: pd.DataFrame)
 
 
 def test_the_works_stand_at_night_and_on_new_year(steel: pd.DataFrame) -> None:
-    levels = load_settings().prep("meter_levels")
+    levels = read_settings("workbench.models.energy_tax").prep("meter_levels")
     levels.pop("values_min")
     power = (4 * steel["Usage_kWh"].to_numpy(float)).astype(np.float32)
     model = learn_meter(power, values_min=500, **levels)

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from workbench.models.energy_tax.meters import Works, learn_works
 from workbench.models.energy_tax.pairing import start_lag
 from workbench.models.energy_tax.rules_books import pooled_intensity
-from workbench.models.energy_tax.settings import load_settings
 from workbench.models.energy_tax.states import Drive, State, learn_meter, meter_states
 from workbench.models.energy_tax.swaps import find_swap, stuck
+from workbench.models.rule_settings import read_settings
 
-SETTINGS = load_settings()
+SETTINGS = read_settings("workbench.models.energy_tax")
 LEVELS = {k: v for k, v in SETTINGS.prep("meter_levels").items() if k != "values_min"}
 PER_DAY = 96
 

@@ -9,8 +9,9 @@ from dust_world import MemoryCatalog, Town, ar1, make_town
 
 from workbench.contracts import KIND_WORDS, Kind
 from workbench.models.dust.model import DustModel
-from workbench.models.dust.scoring import calibrate, labelled
-from workbench.models.dust.settings import load_settings
+from workbench.models.dust.scoring import LABELS
+from workbench.models.label_calibration import calibrate
+from workbench.models.rule_settings import read_settings
 
 
 def judge(catalog: MemoryCatalog) -> pd.DataFrame:
@@ -220,7 +221,7 @@ def test_labels_move_the_calibration_only_when_there_are_enough() -> None:
     rng = np.random.default_rng(4)
     score = rng.normal(0, 2, 80)
     y = (rng.random(80) < 1 / (1 + np.exp(1.5 - score))).astype(float)
-    numbers = {k: v for k, v in load_settings().prep("calibration").items() if k != "alert"}
+    numbers = {k: v for k, v in read_settings("workbench.models.dust").prep("calibration").items() if k != "alert"}
     few, many = calibrate(score[:6], y[:6], **numbers), calibrate(score, y, **numbers)
     assert not few.learned
     assert -2.2 < many.shift < -0.7, "the stated priors were too bold, and shrinkage keeps a part of them"
@@ -234,7 +235,7 @@ def test_a_label_speaks_about_what_it_overlaps() -> None:
     labels = pd.DataFrame(
         {"enterprise_id": ["E1"], "period_start": [day], "period_end": [day], "finding": ["violation"], "kinds": [["fugitive"]]}
     )
-    np.testing.assert_array_equal(labelled(results, labels), [1.0, np.nan, np.nan])
+    np.testing.assert_array_equal(LABELS.confirmed(results, labels), [1.0, np.nan, np.nan])
 
 
 def test_pictures_hold_the_series_the_span_and_the_clips() -> None:

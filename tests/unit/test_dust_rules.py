@@ -12,24 +12,25 @@ import yaml
 from dust_world import cube_of
 
 from workbench.contracts import Kind, Ruling
+from workbench.models.additive import probability
 from workbench.models.dust import rules_clips, rules_series
 from workbench.models.dust.background import excess_over_background
 from workbench.models.dust.features import CLIP_RULES
 from workbench.models.dust.hourly_dust import robust_hours
-from workbench.models.dust.judgement import known_parts, probability
 from workbench.models.dust.noise import memory_of
 from workbench.models.dust.null import Null, learn_null
+from workbench.models.dust.parts import PARTS
 from workbench.models.dust.rules_clips import Watched
 from workbench.models.dust.rules_series import Candidate
 from workbench.models.dust.scan import SCANS
-from workbench.models.dust.scoring import GROUPS
+from workbench.models.dust.scoring import LABELS
 from workbench.models.dust.segments import daily, maximal_segments, runs_of
-from workbench.models.dust.settings import load_settings
 from workbench.models.dust.witnesses import Around
 from workbench.models.hourly import Grid
+from workbench.models.rule_settings import read_settings
 
 CASES = yaml.safe_load(files("workbench.models.dust").joinpath("cases.yml").read_text(encoding="utf-8"))
-SETTINGS = load_settings()
+SETTINGS = read_settings("workbench.models.dust")
 NULL = Null(threshold=2.0, rate=1.0, scale=1.0, shape=1.0, runs=100, mirrored=80)
 ORDINARY = {
     "ratio": 1.5, "hours": 12.0, "days": 2.0, "working": 0.5, "rain": 0.0, "humid": 0.0, "wind": 1.0, "shared": 0.1,
@@ -46,7 +47,7 @@ def candidate(score: float, industry: str = "3011", clips: pd.DataFrame = NO_CLI
 
 def test_every_rule_has_its_row_and_every_row_its_function() -> None:
     functions = {n for m in (rules_series, rules_clips) for n, f in vars(m).items() if inspect.isfunction(f) and n in SETTINGS.rules}
-    assert functions == set(SETTINGS.rules) == set(GROUPS) == {*SCANS, *CLIP_RULES}
+    assert functions == set(SETTINGS.rules) == set(LABELS.groups) == {*SCANS, *CLIP_RULES}
     for name in functions:
         function = getattr(rules_series, name, None) or getattr(rules_clips, name)
         wanted = {p.name for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY}
@@ -54,7 +55,7 @@ def test_every_rule_has_its_row_and_every_row_its_function() -> None:
 
 
 def test_bounds_of_parts_hold_zero() -> None:
-    for name, row in known_parts().items():
+    for name, row in PARTS.known.items():
         assert row["low"] <= 0 <= row["high"], name
 
 

@@ -15,7 +15,7 @@ from workbench.catalog import open_catalog
 from workbench.models import load
 from workbench.models.energy_tax.meters import Works, learn_works
 from workbench.models.energy_tax.pictures import draw_intensity, draw_pair, draw_reasons, draw_surroundings
-from workbench.models.energy_tax.settings import load_settings
+from workbench.models.rule_settings import read_settings
 
 mpl.use("Agg")
 pytestmark = pytest.mark.filterwarnings("ignore:Glyph")
@@ -30,7 +30,7 @@ def works_with_a_stop() -> Works:
     power = np.stack([np.where(on, 300.0, 9.0), np.where(on & ~stop, 45.0, 0.8)]) * np.exp(0.04 * rng.standard_normal((2, n)))
     g = pd.DataFrame({"point_id": ["P", "T"], "role": ["production", "treatment"], "resolution": 0.01, "scale": 1.0})
     time = pd.date_range(START, periods=n, freq="15min").to_numpy()
-    return learn_works("E1", g, power.astype(np.float32), time, 900.0, None, load_settings())
+    return learn_works("E1", g, power.astype(np.float32), time, 900.0, None, read_settings("workbench.models.energy_tax"))
 
 
 def test_the_off_span_is_shaded_where_the_treatment_stood_and_nowhere_else() -> None:

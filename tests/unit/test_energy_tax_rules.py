@@ -19,25 +19,26 @@ from hypothesis import strategies as st
 from workbench.catalog import open_catalog
 from workbench.contracts import EntryMissing, ParameterError, Ruling
 from workbench.models import load
+from workbench.models.additive import results_frame
 from workbench.models.energy_tax import rules_books, rules_carbon, rules_conflict, rules_power
 from workbench.models.energy_tax.amounts import Quarter
 from workbench.models.energy_tax.carbon_fills import Activity, replacement_period_days, usual_of_the_district
-from workbench.models.energy_tax.features import results_frame
 from workbench.models.energy_tax.generated import generated_amount, tax_on_generated
-from workbench.models.energy_tax.judgement import parts_of
 from workbench.models.energy_tax.load_state import causal_features, fit_load_states, forward_filter, viterbi
 from workbench.models.energy_tax.meters import learn_works
+from workbench.models.energy_tax.parts import parts_of
 from workbench.models.energy_tax.rules_books import emission_out_of_line_with_output, pooled_intensity
 from workbench.models.energy_tax.rules_conflict import flow_contradicts_power
 from workbench.models.energy_tax.rules_power import treatment_off_while_producing
-from workbench.models.energy_tax.scoring import GROUPS, calibrate, labelled
-from workbench.models.energy_tax.settings import load_settings
+from workbench.models.energy_tax.scoring import LABELS
 from workbench.models.energy_tax.witnesses import Witnesses
 from workbench.models.hourly import Grid
+from workbench.models.label_calibration import calibrate
+from workbench.models.rule_settings import read_settings
 
 FOLDER = files("workbench.models.energy_tax")
 CASES = yaml.safe_load(FOLDER.joinpath("cases.yml").read_text(encoding="utf-8"))
-SETTINGS = load_settings()
+SETTINGS = read_settings("workbench.models.energy_tax")
 START, END = pd.Timestamp("2026-01-01"), pd.Timestamp("2026-05-01")
 SPAN = (START, END)
 
@@ -57,7 +58,7 @@ def test_every_rule_in_yaml_is_a_function_and_every_rule_function_is_in_yaml() -
         if inspect.isfunction(f) and f.__module__ == module.__name__ and "Judgement" in str(inspect.signature(f).return_annotation)
         if not name.startswith("_")
     }
-    assert functions == set(SETTINGS.rules) == set(GROUPS)
+    assert functions == set(SETTINGS.rules) == set(LABELS.groups)
 
 
 def test_every_threshold_is_an_argument_of_its_rule() -> None:
@@ -412,7 +413,7 @@ def test_labels_count_where_inspection_and_span_meet() -> None:
             "kinds": [["treatment_off"]],
         }
     )
-    y = labelled(results, labels)
+    y = LABELS.confirmed(results, labels)
     assert y[0] == 1.0
     assert np.isnan(y[1:]).all()
 

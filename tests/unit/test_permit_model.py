@@ -40,7 +40,7 @@ def test_every_rule_speaks_about_every_enterprise(tiny: tuple[PermitModel, Book]
 def test_overrides_reach_rules_and_preparation_and_unknown_ones_are_refused() -> None:
     settings = load_settings({"hourly_concentration_over_permitted.join_h": 3, "hour_means.cover_lowest": 0.5})
     assert settings.rules["hourly_concentration_over_permitted"].numbers()["join_h"] == 3
-    assert settings.preparation["hour_means"].numbers()["cover_lowest"] == 0.5
+    assert settings.prep("hour_means")["cover_lowest"] == 0.5
     with pytest.raises(ParameterError) as error:
         load_settings({"hourly_concentration_over_permitted.join": 3})
     assert "join_h" in str(error.value)

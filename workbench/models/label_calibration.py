@@ -1,9 +1,14 @@
-"""Additive scores held against inspections: which results they confirm, and the affine map that brings the scores to them."""
+"""From additive scores to calibrated probabilities: stated priors, moved by inspection labels where they carry it.
+
+Of each group of rules, calibrated log-odds = shift + slope · score. Without enough labels shift is 0 and slope 1 (the
+stated priors); with them both are the maximum a posteriori under normal priors around 0 and 1, so that few labels
+move little. An affine map keeps the score additive, so the explanation stays exact.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -24,33 +29,49 @@ class Calibration:
         return self.shift != 0.0 or self.slope != 1.0
 
 
-def confirmed_by(
-    results: pd.DataFrame, labels: pd.DataFrame, compatible: Mapping[str, frozenset[str]], days: Mapping[str, float], *, other_days: float
-) -> np.ndarray:
-    """Return 1 confirmed, 0 not confirmed, NaN not inspected, for each result (``enterprise_id, kind, start, end``).
+@dataclass(frozen=True)
+class LabelPlan:
+    """How inspections speak about the judgements of a model.
 
     Parameters
     ----------
-    results, labels : DataFrame
-        Judgements, and rows of ``inspections``.
-    compatible : mapping
+    groups : mapping of str to str
+        Group of each rule: what holds for one rule (how often it is confirmed) should hold for the others of its group,
+        so that their labels are pooled.
+    compatible : mapping of str to set of str
         Kinds of an inspection that confirm a judgement of a kind.
-    days : mapping
+    days : mapping of str to float
         How many days beside its span an inspection may lie, by kind; others ``other_days``.
     """
-    out = np.full(len(results), np.nan)
-    groups = dict(list(labels.groupby("enterprise_id"))) if len(labels) else {}
-    columns = (results[c] for c in ("enterprise_id", "kind", "start", "end"))
-    for k, (enterprise, kind, start, end) in enumerate(zip(*columns, strict=True)):
-        mine = groups.get(enterprise)
-        if mine is None:
-            continue
-        slack = pd.Timedelta(days=days.get(kind, other_days))
-        near = mine[(mine["period_start"] <= end + slack) & (mine["period_end"] >= start - slack)]
-        if len(near):
-            wanted = compatible[kind]
-            out[k] = float(any(f == "violation" and wanted & set(ks) for f, ks in zip(near["finding"], near["kinds"], strict=True)))
-    return out
+
+    groups: Mapping[str, str]
+    compatible: Mapping[str, frozenset[str]]
+    other_days: float
+    days: Mapping[str, float] = field(default_factory=dict)
+
+    def confirmed(self, results: pd.DataFrame, labels: pd.DataFrame) -> np.ndarray:
+        """Return 1 confirmed, 0 not confirmed, NaN not inspected, for each result.
+
+        Parameters
+        ----------
+        results : DataFrame
+            Judgements (``enterprise_id, kind, start, end``).
+        labels : DataFrame
+            Rows of ``inspections``.
+        """
+        out = np.full(len(results), np.nan)
+        groups = dict(list(labels.groupby("enterprise_id"))) if len(labels) else {}
+        columns = (results[c] for c in ("enterprise_id", "kind", "start", "end"))
+        for k, (enterprise, kind, start, end) in enumerate(zip(*columns, strict=True)):
+            mine = groups.get(enterprise)
+            if mine is None:
+                continue
+            slack = pd.Timedelta(days=self.days.get(kind, self.other_days))
+            near = mine[(mine["period_start"] <= end + slack) & (mine["period_end"] >= start - slack)]
+            if len(near):
+                wanted = self.compatible[kind]
+                out[k] = float(any(f == "violation" and wanted & set(ks) for f, ks in zip(near["finding"], near["kinds"], strict=True)))
+        return out
 
 
 def calibrate(

@@ -54,6 +54,6 @@ def read_settings(package: str, overrides: Mapping[str, float] | None = None) ->
     known = {f"{rule}.{t}": name for name, rows in plain.items() for rule, row in rows.items() for t in row.thresholds}
     for key in overrides:
         if key not in known:
-            raise unknown_name("rule threshold", key, known, where=package.removeprefix("workbench."))
+            raise unknown_name("rule threshold", key, known, where=package.removeprefix("workbench.").replace(".", "/"))
     rules, preparation = (load_rules(folder / n, {k: v for k, v in overrides.items() if known[k] == n}) for n in names)
     return Settings(rules, preparation)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from types import ModuleType
 from typing import Any
 
@@ -12,22 +11,18 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from workbench.contracts import CatalogView, Period
+from workbench.contracts import CatalogView, Kind, Period
+from workbench.models.additive import Judgement, judgements_of, not_evaluable, state_units
 from workbench.models.dust import rules_clips, rules_series
 from workbench.models.dust.inputs import PARTICLES, Inputs, producing_hours, read_inputs
-from workbench.models.dust.judgement import Judgement, not_evaluable
 from workbench.models.dust.rules_clips import Watched, clips_not_labelled
 from workbench.models.dust.rules_series import Candidate, hot_hours
 from workbench.models.dust.scan import SCANS, Found, scan
 from workbench.models.dust.scene import Scene, look
-from workbench.models.dust.settings import Settings
 from workbench.models.dust.witnesses import witnesses
 from workbench.models.hourly import Grid
+from workbench.models.rule_settings import Settings
 
-RESULT_COLUMNS = (*(f.name for f in fields(Judgement) if f.name not in ("parts", "evidence")), "evidence")
-PART_COLUMNS = ("result", "feature", "label_zh", "label_en", "unit", "value", "contribution")
-JOIN = "\x1f"
-"""Joins the identifiers of evidence, so that they fit an array."""
 CLIP_RULES = ("clip_shows_dust", "clip_shows_uncovered_pile", "clip_shows_black_smoke", "clip_shows_open_burning")
 SITE_VARIABLES: Mapping[str, tuple[str, str]] = {
     "value": ("ug/m^3", "hourly value at the fence"),
@@ -141,7 +136,7 @@ def _not_evaluable(catalog: CatalogView, inputs: Inputs, scenes: list[Scene], sp
     fence = points[points["system"] == "dust"]
     for ident, e in zip(fence["point_id"].astype(str), fence["enterprise_id"].fillna("").astype(str), strict=True):
         if ident in inputs.unused:
-            found.append(not_evaluable(rule, e, span, *inputs.unused[ident], point_id=ident))
+            found.append(not_evaluable(rule, e, span, Kind.FUGITIVE, *inputs.unused[ident], point_id=ident))
     for scene in scenes:
         for k, (ident, e) in enumerate(zip(scene.sites["point_id"].astype(str), scene.sites["enterprise_id"].astype(str), strict=True)):
             if ident in inputs.unused:
@@ -149,21 +144,23 @@ def _not_evaluable(catalog: CatalogView, inputs: Inputs, scenes: list[Scene], sp
             arrived, known = np.isfinite(scene.air.value[k]), np.isfinite(scene.z[k])
             name, stuck = PARTICLES[scene.air.factor], int(scene.air.stuck[k].sum())
             if not arrived.any():
-                found.append(not_evaluable(rule, e, span, f"{name}没有可用的小时值", f"no usable hour of {name}", point_id=ident))
+                found.append(
+                    not_evaluable(rule, e, span, Kind.FUGITIVE, f"{name}没有可用的小时值", f"no usable hour of {name}", point_id=ident)
+                )
             elif not known.any():
                 zh, en = f"{name}的其他点位太少，没有区域背景", f"too few other points of {name}: no regional background"
-                found.append(not_evaluable(rule, e, span, zh, en, point_id=ident))
+                found.append(not_evaluable(rule, e, span, Kind.FUGITIVE, zh, en, point_id=ident))
             elif stuck:
                 zh, en = f"{name}有{stuck}小时读数恒定，已剔除", f"{stuck} h of {name} repeated one reading and were set aside"
-                found.append(not_evaluable(rule, e, span, zh, en, point_id=ident))
+                found.append(not_evaluable(rule, e, span, Kind.FUGITIVE, zh, en, point_id=ident))
     watched = set(fence["enterprise_id"]) | set(inputs.clips["enterprise_id"])
     open_air = outlets[(outlets["kind"] == "fugitive") & ~outlets["enterprise_id"].isin(watched)]["enterprise_id"].dropna()
     for e in sorted(set(open_air.astype(str)) - {""}):
         zh, en = "有无组织排放源，但没有厂界扬尘监测或视频", "an open source without a fence monitor or a camera"
-        found.append(not_evaluable(rule, e, span, zh, en))
+        found.append(not_evaluable(rule, e, span, Kind.FUGITIVE, zh, en))
     if not found and not len(fence) and not len(inputs.clips):
         zh, en = "目录中没有厂界扬尘监测，也没有视频", "the catalog has neither fence monitors nor clips"
-        found.append(not_evaluable(rule, "", span, zh, en))
+        found.append(not_evaluable(rule, "", span, Kind.FUGITIVE, zh, en))
     return found
 
 
@@ -190,51 +187,13 @@ def to_dataset(found: list[Judgement], ids: list[str], inputs: Inputs, scenes: l
     for column in ("clip_id", "enterprise_id", "label"):
         data[f"clip_{column}"] = ("clip", inputs.clips[column].astype(str).to_numpy(dtype=object))
     data["clip_start"] = ("clip", pd.to_datetime(inputs.clips["start"]).to_numpy("datetime64[ns]"))
-    data |= _results(found)
+    data |= judgements_of(found)
     coords = {
         "enterprise": np.asarray(ids, dtype=object),
         "hour": inputs.grid.hours.to_numpy(),
         "site": sites["point_id"].astype(str).to_numpy(dtype=object),
     }
-    out = xr.Dataset(data, coords=coords, attrs={"units": "stated per variable; results in result_unit, parts in part_unit"})
-    out["result_value"].attrs["units"] = out["result_threshold"].attrs["units"] = "see result_unit"
-    out["result_base"].attrs["units"] = out["part_contribution"].attrs["units"] = "log-odds"
-    out["part_value"].attrs["units"] = "see part_unit"
-    return out
+    return state_units(xr.Dataset(data, coords=coords))
 
 
-def _results(found: list[Judgement]) -> dict[str, Any]:
-    data: dict[str, Any] = {}
-    for column in RESULT_COLUMNS:
-        values = [getattr(j, column) for j in found]
-        if column == "evidence":
-            array: NDArray[Any] = np.array([JOIN.join(v) for v in values], dtype=object)
-        elif column in ("start", "end"):
-            array = pd.to_datetime(pd.Series(values, dtype="datetime64[ns]")).to_numpy()
-        elif column in ("value", "threshold", "base"):
-            array = np.array(values, dtype=float)
-        else:
-            array = np.array([str(getattr(v, "value", v)) for v in values], dtype=object)
-        data[f"result_{column}"] = ("result", array)
-    parts = [(k, name, p.zh, p.en, p.unit, p.value, p.contribution) for k, j in enumerate(found) for name, p in j.parts.items()]
-    columns: list[Any] = list(zip(*parts, strict=True)) if parts else [() for _ in PART_COLUMNS]
-    kinds = (np.int64, object, object, object, object, float, float)
-    for name, values, kind in zip(PART_COLUMNS, columns, kinds, strict=True):
-        data[f"part_{name}"] = ("part", np.array(values, dtype=kind))
-    return data
-
-
-def results_frame(features: xr.Dataset) -> pd.DataFrame:
-    """Return the rule results of a features Dataset as a table, with their stated ``score`` (log-odds)."""
-    frame = pd.DataFrame({c: features[f"result_{c}"].to_numpy() for c in RESULT_COLUMNS})
-    sums = np.bincount(features["part_result"].to_numpy(), features["part_contribution"].to_numpy(), minlength=len(frame))
-    frame["score"] = frame["base"] + sums[: len(frame)]
-    return frame
-
-
-def parts_frame(features: xr.Dataset) -> pd.DataFrame:
-    """Return the parts of all scores as a table (``result`` is the row of :func:`results_frame`)."""
-    return pd.DataFrame({c: features[f"part_{c}"].to_numpy() for c in PART_COLUMNS})
-
-
-__all__ = ["Found", "build_features", "fence_excess", "parts_frame", "results_frame"]
+__all__ = ["Found", "build_features", "fence_excess"]

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from workbench.contracts import CatalogView, InsufficientData, ParameterError
 from workbench.contracts.units import factor_between
 from workbench.models.dust.hourly_dust import robust_hours
-from workbench.models.dust.settings import Settings
 from workbench.models.hourly import Grid, hour_means
+from workbench.models.rule_settings import Settings
 
 PARTICLES: Mapping[str, str] = {"a34001": "TSP", "a34002": "PM10", "a34004": "PM2.5"}
 """Factors that are dust, by HJ 212 code."""

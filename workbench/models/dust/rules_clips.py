@@ -13,7 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from workbench.contracts import Kind, Outcome, Ruling
-from workbench.models.dust.judgement import Judgement, logit, not_evaluable, parts_of
+from workbench.models.additive import Judgement, logit, not_evaluable
+from workbench.models.dust.parts import parts_of
 from workbench.models.hourly import Grid
 
 OPPOSITE = {
@@ -76,7 +77,7 @@ def clips_not_labelled(watched: Watched, span: tuple[pd.Timestamp, pd.Timestamp]
         return []
     zh = f"{len(watched.clips)}段视频中{len(blank)}段没有标注，未评价"
     en = f"{len(blank)} of {len(watched.clips)} clips carry no label and were not evaluated"
-    return [not_evaluable("clip_shows_dust", watched.enterprise_id, span, zh, en, point_id=str(blank["point_id"].iloc[0]))]
+    return [not_evaluable("clip_shows_dust", watched.enterprise_id, span, Kind.FUGITIVE, zh, en, point_id=str(blank["point_id"].iloc[0]))]
 
 
 def _judge(

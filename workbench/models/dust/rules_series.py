@@ -13,9 +13,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from workbench.contracts import Kind, Outcome, Ruling
+from workbench.models.additive import Judgement, Part
 from workbench.models.dust.inputs import PARTICLES
-from workbench.models.dust.judgement import Judgement, Part, parts_of
 from workbench.models.dust.null import Null
+from workbench.models.dust.parts import parts_of
 from workbench.models.dust.witnesses import Around, clips_between
 
 CONSTRUCTION = ("47", "48", "49", "50")

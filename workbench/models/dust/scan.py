@@ -11,7 +11,7 @@ from workbench.models.dust.noise import memory_of
 from workbench.models.dust.null import Null, learn_null
 from workbench.models.dust.scene import Scene
 from workbench.models.dust.segments import Run, daily, likelihood_ratio, runs_of
-from workbench.models.dust.settings import Settings
+from workbench.models.rule_settings import Settings
 
 SCANS = {
     "dust_rises_over_background": ("hour", 1.0),

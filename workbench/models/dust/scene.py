@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from workbench.models.dust.background import Excess, excess_over_background
 from workbench.models.dust.inputs import Air, Inputs
 from workbench.models.dust.noise import Standard, standardise, working
-from workbench.models.dust.settings import Settings
 from workbench.models.hourly import Grid
+from workbench.models.rule_settings import Settings
 
 KM = 111.2
 """Kilometres of one degree of latitude."""

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from workbench.contracts import CatalogView, Kind
+from workbench.models.additive import Judgement, not_evaluable
 from workbench.models.energy_tax.amounts import Quarter
 from workbench.models.energy_tax.carbon_fills import Active, Activity, fills_in_use, periods_of, usual_of_the_district
-from workbench.models.energy_tax.judgement import Judgement, not_evaluable
 from workbench.models.energy_tax.rules_books import (
     DECLARED,
     OUTPUT,
@@ -26,8 +26,8 @@ from workbench.models.energy_tax.rules_books import (
     tax_reduction_not_due,
 )
 from workbench.models.energy_tax.rules_carbon import BALANCE, RULE, carbon_mass_does_not_balance, carbon_replacement_overdue
-from workbench.models.energy_tax.settings import Settings
 from workbench.models.hourly import Grid
+from workbench.models.rule_settings import Settings
 
 LAWFUL = ("startup", "shutdown", "calibration", "maintenance", "fault")
 Span = tuple[pd.Timestamp, pd.Timestamp]

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 
 from workbench.contracts import CatalogView, Kind
+from workbench.models.additive import Judgement, not_evaluable
 from workbench.models.energy_tax.amounts import Quarter
-from workbench.models.energy_tax.judgement import Judgement, not_evaluable
 from workbench.models.energy_tax.rules_books import EMISSION, emission_out_of_line_with_output, pooled_intensity
-from workbench.models.energy_tax.settings import Settings
 from workbench.models.hourly import Grid
+from workbench.models.rule_settings import Settings
 
 FEWEST_DAYS = 15
 """Days of a month that the ledger must hold."""

@@ -6,7 +6,6 @@ judgements are kept, so memory does not grow with the grid of the cubes.
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -15,10 +14,10 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from workbench.contracts import CatalogView, InsufficientData, Kind, Period, Ruling, interval_s
+from workbench.models.additive import Judgement, judgements_of, not_evaluable, state_units
 from workbench.models.energy_tax.amounts import quarterly_amounts
 from workbench.models.energy_tax.books import Energy, judge_carbon, judge_intensity, judge_tax
 from workbench.models.energy_tax.emission_intensity import judge_emission
-from workbench.models.energy_tax.judgement import Judgement, not_evaluable
 from workbench.models.energy_tax.meters import Works, hour_of, hourly_minutes, read_works
 from workbench.models.energy_tax.rules_conflict import (
     Clash,
@@ -33,7 +32,6 @@ from workbench.models.energy_tax.rules_power import (
     treatment_idling_while_producing,
     treatment_off_while_producing,
 )
-from workbench.models.energy_tax.settings import Settings
 from workbench.models.energy_tax.states import Drive, State
 from workbench.models.energy_tax.surroundings import (
     HOUR_S,
@@ -48,6 +46,7 @@ from workbench.models.energy_tax.surroundings import (
 )
 from workbench.models.energy_tax.witnesses import Witnesses
 from workbench.models.hourly import Grid
+from workbench.models.rule_settings import Settings
 
 OFF, IDLE, FLOW = "treatment_off_while_producing", "treatment_idling_while_producing", "flow_contradicts_power"
 WARM, LOW = "temperature_contradicts_power", "condition_low_while_treating"
@@ -66,10 +65,6 @@ HOURLY: dict[str, tuple[int, str, str]] = {
     "trade_activity": (-1, "1", "sale invoices of the month: -1 none ever, 0 none, 1 low, 2 normal, 3 unknown"),
 }
 """Hourly variables: fill, unit, meaning."""
-RESULT_COLUMNS = (*(f.name for f in fields(Judgement) if f.name not in ("parts", "evidence")), "evidence")
-PART_COLUMNS = ("result", "feature", "label_zh", "label_en", "unit", "value", "contribution")
-JOIN = "\x1f"
-"""Joins the identifiers of evidence, so that they fit an array."""
 
 
 def build_features(catalog: CatalogView, period: Period, settings: Settings) -> xr.Dataset:
@@ -281,40 +276,6 @@ def to_dataset(
     """Return hourly arrays and judgements as one Dataset; results sorted, their parts in a table of their own."""
     found = sorted(found, key=lambda j: (j.enterprise_id, j.rule, j.outlet_id, j.start, j.end, j.reason_en))
     data: dict[str, Any] = {n: (("enterprise", "hour"), hourly[n], {"units": u, "long_name": w}) for n, (_, u, w) in HOURLY.items()}
-    values: Any
     data["paired"] = ("enterprise", paired, {"units": "1", "long_name": "a production and a treatment meter are paired"})
-    for column in RESULT_COLUMNS:
-        values = [getattr(j, column) for j in found]
-        if column == "evidence":
-            array: NDArray[Any] = np.array([JOIN.join(v) for v in values], dtype=object)
-        elif column in ("start", "end"):
-            array = pd.to_datetime(pd.Series(values, dtype="datetime64[ns]")).to_numpy()
-        elif column in ("value", "threshold", "base"):
-            array = np.array(values, dtype=float)
-        else:
-            array = np.array([str(getattr(v, "value", v)) for v in values], dtype=object)
-        data[f"result_{column}"] = ("result", array)
-    parts = [(k, name, p.zh, p.en, p.unit, p.value, p.contribution) for k, j in enumerate(found) for name, p in j.parts.items()]
-    columns: list[Any] = list(zip(*parts, strict=True)) if parts else [() for _ in PART_COLUMNS]
-    kinds = (np.int64, object, object, object, object, float, float)
-    for name, values, kind in zip(PART_COLUMNS, columns, kinds, strict=True):
-        data[f"part_{name}"] = ("part", np.array(values, dtype=kind))
     coords = {"enterprise": np.asarray(ids, dtype=object), "hour": grid.hours.to_numpy()}
-    out = xr.Dataset(data, coords=coords, attrs={"units": "stated per variable; results in result_unit, parts in part_unit"})
-    out["result_value"].attrs["units"] = out["result_threshold"].attrs["units"] = "see result_unit"
-    out["result_base"].attrs["units"] = out["part_contribution"].attrs["units"] = "log-odds"
-    out["part_value"].attrs["units"] = "see part_unit"
-    return out
-
-
-def results_frame(features: xr.Dataset) -> pd.DataFrame:
-    """Return the rule results of a features Dataset as a table, with their stated ``score`` (log-odds)."""
-    frame = pd.DataFrame({c: features[f"result_{c}"].to_numpy() for c in RESULT_COLUMNS})
-    sums = np.bincount(features["part_result"].to_numpy(), features["part_contribution"].to_numpy(), minlength=len(frame))
-    frame["score"] = frame["base"] + sums[: len(frame)]
-    return frame
-
-
-def parts_frame(features: xr.Dataset) -> pd.DataFrame:
-    """Return the parts of all scores as a table (``result`` is the row of :func:`results_frame`)."""
-    return pd.DataFrame({c: features[f"part_{c}"].to_numpy() for c in PART_COLUMNS})
+    return state_units(xr.Dataset(data | judgements_of(found), coords=coords))

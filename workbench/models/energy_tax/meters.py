@@ -15,10 +15,10 @@ from workbench.contracts.units import factor_between
 from workbench.models.energy_tax.episodes import Episode, episodes_of, idle_while_on, off_while_on
 from workbench.models.energy_tax.pairing import Pair, alternating, pair_up
 from workbench.models.energy_tax.readings import dead, usable
-from workbench.models.energy_tax.settings import Settings
 from workbench.models.energy_tax.states import Drive, MeterModel, State, learn_meter, meter_states
 from workbench.models.energy_tax.swaps import Swap, find_swap, stuck, tie_rate
 from workbench.models.hourly import Grid
+from workbench.models.rule_settings import Settings
 
 BLOCK = 48
 """Enterprises read at a time: it bounds the memory that raw power takes."""

@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 
 from workbench.contracts import Kind, Ruling
+from workbench.models.additive import Judgement, not_evaluable
 from workbench.models.energy_tax.amounts import Quarter
 from workbench.models.energy_tax.generated import generated_amount, words_of
-from workbench.models.energy_tax.judgement import Judgement, not_evaluable, parts_of
+from workbench.models.energy_tax.parts import parts_of
 from workbench.models.energy_tax.tax import MonthlyAmount, month_of_outlet, pollution_equivalents, reduction_due
 
 DECLARED, REDUCED = "tax_declared_below_measured", "tax_reduction_not_due"

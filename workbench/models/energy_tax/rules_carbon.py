@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from workbench.contracts import Kind, Ruling
+from workbench.models.additive import Judgement, not_evaluable
 from workbench.models.energy_tax.carbon_fills import Active, Activity, Fill, fills_in_use, periods_of
-from workbench.models.energy_tax.judgement import Judgement, not_evaluable, parts_of
+from workbench.models.energy_tax.parts import parts_of
 
 RULE, BALANCE = "carbon_replacement_overdue", "carbon_mass_does_not_balance"
 ONE_SIDED = 1.645

@@ -7,9 +7,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from workbench.contracts import Kind, Outcome, Ruling
+from workbench.models.additive import Judgement, not_evaluable
 from workbench.models.energy_tax.episodes import Episode
-from workbench.models.energy_tax.judgement import Judgement, not_evaluable, parts_of
 from workbench.models.energy_tax.meters import Works, hour_of
+from workbench.models.energy_tax.parts import parts_of
 from workbench.models.energy_tax.rules_power import campaigns
 from workbench.models.energy_tax.states import State
 from workbench.models.energy_tax.witnesses import Witnesses

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workbench.contracts import Kind, Ruling
+from workbench.models.additive import Judgement, Part, not_evaluable
 from workbench.models.energy_tax.episodes import Episode, share_of_expected
-from workbench.models.energy_tax.judgement import Judgement, Part, not_evaluable, parts_of
 from workbench.models.energy_tax.meters import Works
+from workbench.models.energy_tax.parts import parts_of
 from workbench.models.energy_tax.states import Drive, State
 from workbench.models.energy_tax.witnesses import (
     Witnesses,

@@ -96,7 +96,7 @@ class Book:
             power=self.power.get(e, ()),
             zone_outage=self.zone_outage,
             unusable=self.unusable,
-            accounting=self.settings.preparation["measured_mass"].numbers(),
+            accounting=self.settings.prep("measured_mass"),
             coefficients=self.coefficients.get(e, {}),
             caps=self.settings.caps_of(str(row["industry"])),
             as_of=self.as_of,
@@ -153,7 +153,7 @@ def peer_coefficients(book: Book, *, peers_lowest: float, sigma_lowest: float) -
     """
     groups = book.tables.get("ledger")
     industry = dict(zip(book.enterprises["enterprise_id"], book.enterprises["industry"], strict=True))
-    accounting = book.settings.preparation["measured_mass"].numbers()
+    accounting = book.settings.prep("measured_mass")
     seen: dict[tuple[str, str], list[tuple[str, str, float]]] = {}
     for e, monitored in sorted(book.monitored.items()):
         frame = groups.get(e) if groups is not None else None
@@ -226,7 +226,7 @@ def series_of(
     series: dict[tuple[str, str], Series] = {}
     masses: dict[tuple[str, str], Masses] = {}
     flow_share: dict[str, np.ndarray] = {}
-    numbers = settings.preparation["referenced"].numbers()
+    numbers = settings.prep("referenced")
     for m in monitored:
         water = m.factor.startswith("w")
         measured = m.hours.mean[m.row] * np.float32(m.scale)
@@ -291,7 +291,7 @@ def _split(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 def _with_series(book: Book, catalog: CatalogView, points: pd.DataFrame, frames: dict[str, pd.DataFrame]) -> Book:
     grid, settings = book.grid, book.settings
-    cover_lowest = settings.preparation["hour_means"].numbers()["cover_lowest"]
+    cover_lowest = settings.prep("hour_means")["cover_lowest"]
     wanted: set[tuple[str, str]] = set()
     for t in ("permit_limits", "execution_report_items"):
         if t in frames:
@@ -343,9 +343,9 @@ def _with_series(book: Book, catalog: CatalogView, points: pd.DataFrame, frames:
                 )
             )
     power = _power(book, catalog, points)
-    zone = zone_outages(every, **settings.preparation["zone_outages"].numbers())
+    zone = zone_outages(every, **settings.prep("zone_outages"))
     book = replace(book, monitored={e: tuple(m) for e, m in monitored.items()}, power=power, unusable=unusable, zone_outage=zone)
-    return replace(book, coefficients=peer_coefficients(book, **settings.preparation["peer_coefficients"].numbers()))
+    return replace(book, coefficients=peer_coefficients(book, **settings.prep("peer_coefficients")))
 
 
 def _power(book: Book, catalog: CatalogView, points: pd.DataFrame) -> dict[str, tuple[Power, ...]]:
@@ -362,7 +362,7 @@ def _power(book: Book, catalog: CatalogView, points: pd.DataFrame) -> dict[str, 
             hours = hour_means(catalog.cube(entry), mine["point_id"].tolist(), book.grid, cover_lowest=0.0)
         except InsufficientData:  # coarser than hourly: no running hours can be told from it
             continue
-        state = meter_states(hours.mean, **book.settings.preparation["meter_states"].numbers())
+        state = meter_states(hours.mean, **book.settings.prep("meter_states"))
         for k, (e, p, r) in enumerate(zip(mine["enterprise_id"], mine["point_id"], mine["role"], strict=True)):
             if np.isfinite(state[k]).any():
                 out.setdefault(e, []).append(Power(p, r, state[k]))

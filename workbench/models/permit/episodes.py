@@ -10,8 +10,9 @@ import pandas as pd
 from scipy.stats import t as student
 
 from workbench.contracts import Ruling, stable_id
-from workbench.models.permit.results import records, split_evidence
+from workbench.models.permit.results import records
 from workbench.models.permit.settings import Settings
+from workbench.models.rulings import split
 
 JOIN = pd.Timedelta(days=2)
 DECLARED_RULES = ("declared_amount_below_measured",)
@@ -97,7 +98,7 @@ def _episode(group: list[dict[str, Any]], settings: Settings) -> dict[str, Any]:
         + (f" {more} more." if more else "")
         + (f" Basis: {cited}." if cited else "")
     )
-    evidence = list(dict.fromkeys(e for r in group[:200] for e in split_evidence(r["evidence"])))
+    evidence = list(dict.fromkeys(e for r in group[:200] for e in split(r["evidence"])))
     return {
         "finding_id": stable_id("permit", rule, worst["enterprise_id"], outlet, start.isoformat()),
         "rule": rule,

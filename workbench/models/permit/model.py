@@ -18,6 +18,7 @@ from workbench.models.permit.ranking import FEATURES, Score, features_of, fit_sc
 from workbench.models.permit.results import COLUMNS, RuleResult, records, to_frame
 from workbench.models.permit.review import results_of
 from workbench.models.permit.settings import Settings, load_settings
+from workbench.models.rulings import cells_of, frame_of
 
 NAME = "permit"
 ALERT = 0.25
@@ -77,7 +78,7 @@ class PermitModel:
         labels : DataFrame
             Rows of ``inspections`` that were decided in time; may be empty.
         """
-        results = honest_scatter(results_frame(features), **self.settings.preparation["honest_scatter"].numbers())
+        results = honest_scatter(results_frame(features), **self.settings.prep("honest_scatter"))
         episodes = episodes_of(results, self.settings)
         y = labelled(episodes, labels, self.settings)
         shares = learned_shares(episodes, y, self.settings)
@@ -206,7 +207,7 @@ class FittedPermit:
         return out
 
     def _scored(self, features: xr.Dataset) -> tuple[pd.DataFrame, pd.DataFrame, np.ndarray]:
-        results = honest_scatter(results_frame(features), **self.settings.preparation["honest_scatter"].numbers())
+        results = honest_scatter(results_frame(features), **self.settings.prep("honest_scatter"))
         episodes = episodes_of(results, self.settings)
         x = features_of(episodes, self.settings, self.shares, past_violations(episodes, self.labels))
         base, parts = self.score.contributions(x)
@@ -215,17 +216,14 @@ class FittedPermit:
 
 def results_frame(features: xr.Dataset) -> pd.DataFrame:
     """Return the rule results held in a features Dataset as a table."""
-    return pd.DataFrame({c: features[f"result_{c}"].to_numpy() for c in COLUMNS})
+    return frame_of("result", features, COLUMNS)
 
 
 def to_dataset(frame: pd.DataFrame, ids: list[str], hours: pd.DatetimeIndex, levels: Mapping[str, list[np.ndarray]]) -> xr.Dataset:
     """Return results and channels as one Dataset (see :meth:`PermitModel.features`)."""
     if not ids:
         raise InsufficientData("the catalog holds no enterprise", where="enterprises", next_step="check the catalog")
-    data: dict[str, Any] = {}
-    for column in COLUMNS:
-        values = frame[column].to_numpy()
-        data[f"result_{column}"] = ("result", values if values.dtype.kind in "fM" else values.astype(object))
+    data = cells_of("result", frame[list(COLUMNS)])
     for channel_name, rows in levels.items():
         data[channel_name] = (("enterprise", "hour"), np.stack(rows), {"units": "1", **CHANNELS[channel_name]})
     coords = {"enterprise": np.asarray(ids, dtype=object), "hour": hours.to_numpy()}

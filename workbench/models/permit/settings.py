@@ -11,10 +11,13 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from workbench.contracts import Kind, Outcome, ParameterError, RuleRow, load_rules, unknown_name
+from workbench.contracts import Kind, Outcome, ParameterError
 from workbench.models.permit.dossier import Cap, Coefficient
+from workbench.models.rule_settings import Settings as RuleSettings
+from workbench.models.rule_settings import read_settings
 
-_FOLDER = files("workbench.models.permit")
+_PACKAGE = "workbench.models.permit"
+_FOLDER = files(_PACKAGE)
 _MEDIUM = {"大气污染防治法": "air", "水污染防治法": "water"}
 
 
@@ -30,19 +33,15 @@ class Prior:
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(RuleSettings):
     """Every number the model uses.
 
     Parameters
     ----------
-    rules, preparation : mapping of str to RuleRow
-        ``params.yml`` and ``preparation.yml``.
     priors : mapping of str to Prior
         ``priors.yml``.
     """
 
-    rules: Mapping[str, RuleRow]
-    preparation: Mapping[str, RuleRow]
     priors: Mapping[str, Prior]
     laws: Mapping[str, Mapping[str, Any]]
     articles: Mapping[str, Mapping[str, str]]
@@ -92,13 +91,7 @@ def load_settings(overrides: Mapping[str, float] | None = None) -> Settings:
     ParameterError
         If a file breaks its schema or an override names nothing.
     """
-    overrides = dict(overrides or {})
-    plain = {name: load_rules(_FOLDER / name) for name in ("params.yml", "preparation.yml")}
-    known = {f"{rule}.{t}": name for name, rows in plain.items() for rule, row in rows.items() for t in row.thresholds}
-    for key in overrides:
-        if key not in known:
-            raise unknown_name("rule threshold", key, known, where="models/permit")
-    rules, preparation = (load_rules(_FOLDER / name, {k: v for k, v in overrides.items() if known[k] == name}) for name in plain)
+    rows = read_settings(_PACKAGE, overrides)
     law, caps, coefficients = _read("articles.yml"), _read("marking_caps.yml"), _read("coefficients.yml")
     try:
         priors = {
@@ -106,8 +99,8 @@ def load_settings(overrides: Mapping[str, float] | None = None) -> Settings:
             for name, p in _read("priors.yml")["rules"].items()
         }
         return Settings(
-            rules=rules,
-            preparation=preparation,
+            rules=rows.rules,
+            preparation=rows.preparation,
             priors=priors,
             laws=law["laws"],
             articles={r: {k: str(v) for k, v in a.items()} for r, a in law["rules"].items()},
