@@ -173,3 +173,34 @@ def test_hour_means_agree_with_a_plain_computation() -> None:
         assert np.isnan(got.mean[row, :2]).all()
         np.testing.assert_array_equal(got.stopped[row, 2:50], (mark[p] == 1).reshape(48, 10).sum(1) >= 5)
     assert np.isnan(got.mean[2]).all()
+
+
+@pytest.mark.parametrize(
+    ("hold", "length", "gap", "stands_still"),
+    [
+        pytest.param(1, 30, 0, True, id="three hours at one value where every reading differs"),
+        pytest.param(1, 30, 4, True, id="the same with a gap inside"),
+        pytest.param(1, 9, 0, False, id="under an hour"),
+        pytest.param(20, 40, 0, False, id="twice the two hours for which the analyser always holds a value"),
+        pytest.param(20, 80, 0, True, id="four times those two hours"),
+    ],
+)
+def test_a_reading_that_stands_still_is_told_from_the_points_own_holds(hold: int, length: int, gap: int, stands_still: bool) -> None:
+    import xarray as xr
+
+    from workbench.models.hourly import hour_means
+
+    rng = np.random.default_rng(1)
+    time = pd.date_range("2026-01-01", periods=2400, freq="6min")
+    value = np.repeat(rng.normal(50, 5, 2400 // hold), hold).astype(np.float32)
+    value[1000 : 1000 + length] = 120.0
+    value[1010 : 1010 + gap] = np.nan
+    cube = xr.Dataset(
+        {"value": (("point", "time"), value[None]), "mark": (("point", "time"), np.zeros((1, 2400), np.uint8))},
+        coords={"point": ["a"], "time": time},
+    )
+    still = hour_means(cube, ["a"], Grid(time[0], 240)).still[0]
+    assert still[100 : 100 + length // 10].all() == stands_still or length < 10
+    assert still.sum() == (length // 10 if stands_still else 0)
+    hourly = cube.isel(time=slice(None, None, 10))
+    assert not hour_means(hourly, ["a"], Grid(time[0], 240)).still.any(), "a grid of an hour shows no run within an hour"

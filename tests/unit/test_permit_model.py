@@ -107,7 +107,7 @@ def test_zone_outage_needs_many_monitors_and_ignores_dead_ones() -> None:
     mean = np.ones((10, 4), np.float32)
     mean[:4, 2], mean[0, 3] = np.nan, np.nan
     mean = np.vstack([mean, np.full((5, 4), np.nan, np.float32)])
-    zone = zone_outages([HourMeans(mean, np.zeros(mean.shape, bool))], silent_share=0.3)
+    zone = zone_outages([HourMeans(mean, np.zeros(mean.shape, bool), np.zeros(mean.shape, bool))], silent_share=0.3)
     assert zone is not None
     assert zone.tolist() == [False, False, True, False]
     assert zone_outages([], silent_share=0.3) is None

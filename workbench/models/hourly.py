@@ -22,6 +22,8 @@ HIGHEST = 1e9
 """No point of the contract reads as much in its unit: such a number is some device's word for "nothing"."""
 BLOCK = 96
 """Points read at a time: it bounds the memory that raw values take."""
+LONGER, USUAL_SHARE, LONGEST_RUN = 3, 0.9, 4096
+"""A run stands still that is this many times as long as this share of the point's own values have theirs; longer runs count as the last."""
 
 
 @dataclass(frozen=True)
@@ -74,10 +76,15 @@ class HourMeans:
         Mean of the values marked N, F or not at all; NaN where too few arrived.
     stopped : bool array
         At least half of the hour's values are marked F (stopped) by the device.
+    still : bool array
+        More than half of the hour's values lie in one run of equal values that is longer than an hour and three times as
+        long as nine of ten values of the point's own runs: test gas without its mark, or an instrument that holds.
+        Never on a grid of an hour, nor at zero.
     """
 
     mean: np.ndarray
     stopped: np.ndarray
+    still: np.ndarray
 
 
 @numba.njit(cache=True, nogil=True)
@@ -108,6 +115,49 @@ def _accumulate(
                 mean[p, h] = total[h] / count[h]
 
 
+@numba.njit(cache=True, nogil=True)
+def _stand_still(value: np.ndarray, mark: np.ndarray, hour: np.ndarray, per_hour: float, still: np.ndarray) -> None:
+    """Set the hours that mostly lie in a run of equal values of unusual length; a gap or a mark neither ends nor lengthens a run."""
+    points, times = value.shape
+    hours = still.shape[1]
+    length = np.zeros(times, np.int64)
+    count = np.zeros(LONGEST_RUN + 1, np.int64)
+    inside = np.zeros(hours, np.int64)
+    for p in range(points):
+        length[:] = 0
+        count[:] = 0
+        inside[:] = 0
+        first, run, last, total = -1, 0, np.nan, 0
+        for t in range(times + 1):
+            if t < times:
+                v, m = value[p, t], mark[p, t]
+                if not (0.0 < v < HIGHEST and (m in (_NORMAL, _NONE))):
+                    continue
+                if v == last:
+                    run += 1
+                    continue
+            if run > 0:
+                count[min(run, LONGEST_RUN)] += run
+                total += run
+                length[first] = run
+            if t < times:
+                first, run, last = t, 1, v
+        usual, seen = 1, 0
+        while usual < LONGEST_RUN and seen + count[usual] < USUAL_SHARE * total:
+            seen += count[usual]
+            usual += 1
+        for a in range(times):
+            if length[a] > per_hour and length[a] > LONGER * usual:
+                left, t = length[a], a
+                while left > 0 and t < times:
+                    if value[p, t] == value[p, a] and mark[p, t] in (_NORMAL, _NONE):
+                        inside[hour[t]] += 1
+                        left -= 1
+                    t += 1
+        for h in range(hours):
+            still[p, h] = 2 * inside[h] > per_hour
+
+
 def hour_means(cube: xr.Dataset, point_ids: Sequence[str], grid: Grid, *, cover_lowest: float = 0.0) -> HourMeans:
     """Return the hourly means of points.
 
@@ -130,6 +180,7 @@ def hour_means(cube: xr.Dataset, point_ids: Sequence[str], grid: Grid, *, cover_
     out = HourMeans(
         np.full((len(point_ids), grid.n), np.nan, np.float32),
         np.zeros((len(point_ids), grid.n), np.bool_),
+        np.zeros((len(point_ids), grid.n), np.bool_),
     )
     step = interval_s(cube)
     if not step <= 3600:
@@ -145,10 +196,13 @@ def hour_means(cube: xr.Dataset, point_ids: Sequence[str], grid: Grid, *, cover_
     for first in range(0, order.size, BLOCK):
         block = order[first : first + BLOCK]
         part = cube[["value", "mark"]].isel(point=at[block], time=slice(lo, hi)).compute()
-        mean, stopped = out.mean[block], out.stopped[block]  # fancy indexing copies
+        value, mark = part["value"].to_numpy(), part["mark"].to_numpy()
+        mean, stopped, still = out.mean[block], out.stopped[block], out.still[block]  # fancy indexing copies
         per_hour = 3600.0 / step
-        _accumulate(part["value"].to_numpy(), part["mark"].to_numpy(), hour, per_hour, cover_lowest * per_hour - 1e-9, mean, stopped)
-        out.mean[block], out.stopped[block] = mean, stopped
+        _accumulate(value, mark, hour, per_hour, cover_lowest * per_hour - 1e-9, mean, stopped)
+        if per_hour > 1:
+            _stand_still(value, mark, hour, per_hour, still)
+        out.mean[block], out.stopped[block], out.still[block] = mean, stopped, still
     return out
 
 

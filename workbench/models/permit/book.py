@@ -235,10 +235,12 @@ def series_of(
             air = m.hours.mean[m.oxygen] if m.oxygen >= 0 else np.full(grid.n, np.nan, np.float32)
             compared = referenced(measured, air, m.o2_ref, **numbers)
         off = m.hours.stopped[m.row]
-        if off.any():
-            compared = np.where(off, np.float32(np.nan), compared)
+        still = m.hours.still[m.row]
+        aside = off | still
+        if aside.any():
+            compared = np.where(aside, np.float32(np.nan), compared)
         flow = m.hours.mean[m.flow] * np.float32(m.flow_scale) if m.flow >= 0 else None
-        series[m.outlet_id, m.factor] = Series(m.point_id, measured, compared, flow)
+        series[m.outlet_id, m.factor] = Series(m.point_id, measured, compared, flow, int(still.sum()))
         if flow is None:
             continue
         if marks is not None and len(marks):

@@ -32,15 +32,19 @@ class Series:
     measured : float32 array, shape (hour,)
         Concentration as measured, mg/m³ or mg/L; NaN: not enough valid values in the hour.
     compared : float32 array, shape (hour,)
-        The figure that is held against the limit: at reference oxygen where the outlet has one.
+        The figure that is held against the limit: at reference oxygen where the outlet has one; NaN too where the device
+        says stopped or the reading stands still.
     flow : float32 array or None
         m³/h; None where the outlet has no flow meter.
+    stood_still : int
+        Hours whose reading stands still (test gas without its mark, an instrument that holds): they tell nothing of the outlet.
     """
 
     point_id: str
     measured: np.ndarray
     compared: np.ndarray
     flow: np.ndarray | None = None
+    stood_still: int = 0
 
 
 @dataclass(frozen=True)

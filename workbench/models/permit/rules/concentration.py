@@ -19,7 +19,10 @@ BESIDE = 0.1
 
 
 def hourly_concentration_over_permitted(d: Dossier, *, join_h: float, tolerance: float, start_h: float) -> list[RuleResult]:
-    """A valid, unmarked hourly mean lies above the permitted hourly concentration."""
+    """A valid, unmarked hourly mean lies above the permitted hourly concentration.
+
+    Hours whose reading stands still are left out: what does not move is the instrument or its test gas, not the outlet.
+    """
     name = "hourly_concentration_over_permitted"
     results: list[RuleResult] = []
     for row in _limits(d, "hour"):
@@ -49,6 +52,9 @@ def hourly_concentration_over_permitted(d: Dossier, *, join_h: float, tolerance:
             limit, times = f"{row['limit']:g} {facts['unit']}", _times(worst, row["limit"])
             zh = f"{n}个小时均值超过许可{limit}，最高{worst:.4g}（{times}倍），已扣除合法标记时段。"
             en = f"{n} hourly means over the permitted {limit}, highest {worst:.4g} ({times}×); lawfully marked hours left out."
+            if s.stood_still:
+                zh += f"另有{s.stood_still}小时读数静止不动，不作评价。"
+                en += f" {s.stood_still} hours in which the reading stood still are not judged."
             beside = near[a:b][over[a:b]]
             if beside.all():
                 zh += "均紧接启动或标记时段，未见标记。"
