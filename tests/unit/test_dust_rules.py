@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from importlib.resources import files
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -45,13 +47,24 @@ def candidate(score: float, industry: str = "3011", clips: pd.DataFrame = NO_CLI
     return Candidate(site, start, start + pd.Timedelta("10h"), score, NULL, Around(**{**ORDINARY, **around}), clips, 1.0, industry)
 
 
+def numbers_asked(function: Callable[..., object]) -> set[str]:
+    """Return the names of a rule's numbers: its keyword arguments, or the keys of the typed mapping that stands for them."""
+    asked = set()
+    for p in inspect.signature(function, eval_str=True).parameters.values():
+        if p.kind is p.VAR_KEYWORD:
+            (numbers,) = get_args(p.annotation)
+            asked |= set(numbers.__annotations__)
+        elif p.kind is p.KEYWORD_ONLY:
+            asked.add(p.name)
+    return asked
+
+
 def test_every_rule_has_its_row_and_every_row_its_function() -> None:
     functions = {n for m in (rules_series, rules_clips) for n, f in vars(m).items() if inspect.isfunction(f) and n in SETTINGS.rules}
     assert functions == set(SETTINGS.rules) == set(LABELS.groups) == {*SCANS, *CLIP_RULES}
     for name in functions:
         function = getattr(rules_series, name, None) or getattr(rules_clips, name)
-        wanted = {p.name for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY}
-        assert wanted == set(SETTINGS.of(name))
+        assert numbers_asked(function) == set(SETTINGS.of(name))
 
 
 def test_bounds_of_parts_hold_zero() -> None:

@@ -10,30 +10,14 @@ import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
 from workbench.contracts import Metric, RunError, RunRecord, WorkbenchError, result_frame
+from workbench.governance.registry import Run
 
 _METRICS = TypeAdapter(list[Metric])
 
 
 @dataclass(frozen=True)
-class Iteration:
-    """One finished or failed iteration.
-
-    Parameters
-    ----------
-    folder : Path
-        ``reports/<iteration_id>``.
-    record : RunRecord
-    metrics : tuple of Metric
-    """
-
-    folder: Path
-    record: RunRecord
-    metrics: tuple[Metric, ...]
-
-    @property
-    def id(self) -> str:
-        """The iteration's id."""
-        return self.record.iteration_id
+class Iteration(Run):
+    """One finished or failed iteration with its result tables."""
 
     @property
     def minutes(self) -> float:

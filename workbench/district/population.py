@@ -17,6 +17,8 @@ from workbench.district.settings import document, draw, number
 
 PLACE = ("渝东", "江城", "宏远", "鑫盛", "华峰", "金水", "恒达", "瑞丰", "川江", "永兴", "嘉陵", "博源", "天和", "盛泰", "长平", "顺科")
 CENTRE = (106.50, 29.55)
+CONDITIONS = {"pressure_drop": ("Pa", 3000.0, 1.0), "process_temperature": ("℃", 1200.0, 0.1), "dissolved_oxygen": ("mg/L", 20.0, 0.01)}
+"""Unit, end of the range and resolution of a treatment's sensors."""
 
 
 @dataclass(frozen=True)
@@ -231,6 +233,10 @@ def _points(site: Site, rng: np.random.Generator) -> None:
     def add(system: str, channel: str, **kw: Any) -> None:
         site.points.append(Point(f"{site.enterprise_id}-{len(site.points) + 1:02d}", system, channel, **kw))
 
+    def sense(factor: str, outlet_id: str) -> None:
+        unit, high, resolution = CONDITIONS[factor]
+        add("condition", factor, outlet_id=outlet_id, factor=factor, role="treatment", unit=unit, high=high, resolution=resolution)
+
     small_range = rng.random() < number("oddities.saturation_share")
     if site.air is not None and site.air.monitored:
         o = site.air
@@ -248,15 +254,8 @@ def _points(site: Site, rng: np.random.Generator) -> None:
             add("wastewater", f, outlet_id=o.outlet_id, factor=f, unit=units[f]["unit"], high=float(s["range"]), resolution=s["resolution"])
         if rng.random() < 0.75:
             add("wastewater", "w01001", outlet_id=o.outlet_id, factor="w01001", high=14.0, resolution=0.01, unit="1")
-        add(
-            "wastewater",
-            "w00000",
-            outlet_id=o.outlet_id,
-            factor="w00000",
-            unit="m³/h",
-            high=float(round(o.flow * 3, 0)) + 1,
-            resolution=0.1,
-        )
+        high = float(round(o.flow * 3, 0)) + 1
+        add("wastewater", "w00000", outlet_id=o.outlet_id, factor="w00000", unit="m³/h", high=high, resolution=0.1)
     if site.power:
         treated = site.air is not None or site.water is not None
         roles = ["production"] + (["treatment"] if treated or site.yard is not None else [])
@@ -265,39 +264,9 @@ def _points(site: Site, rng: np.random.Generator) -> None:
             high = round(site.production_kw * (3.0 if role == "total" else 2.0) + 5, 0)
             add("power", role, factor="power", role=role, unit="kW", high=float(high), resolution=number("power.resolution_kw"))
     if site.condition and site.air is not None:
-        if site.air.stream == "solvent" or rng.random() < 0.6:
-            add(
-                "condition",
-                "pressure_drop",
-                outlet_id=site.air.outlet_id,
-                factor="pressure_drop",
-                role="treatment",
-                unit="Pa",
-                high=3000.0,
-                resolution=1.0,
-            )
-        else:
-            add(
-                "condition",
-                "process_temperature",
-                outlet_id=site.air.outlet_id,
-                factor="process_temperature",
-                role="treatment",
-                unit="℃",
-                high=1200.0,
-                resolution=0.1,
-            )
+        sense("pressure_drop" if site.air.stream == "solvent" or rng.random() < 0.6 else "process_temperature", site.air.outlet_id)
     if site.condition and site.water is not None:
-        add(
-            "condition",
-            "dissolved_oxygen",
-            outlet_id=site.water.outlet_id,
-            factor="dissolved_oxygen",
-            role="treatment",
-            unit="mg/L",
-            high=20.0,
-            resolution=0.01,
-        )
+        sense("dissolved_oxygen", site.water.outlet_id)
     if site.yard is not None:
         add("dust", "a34002", outlet_id=site.yard.outlet_id, factor="a34002", unit="µg/m³", high=2000.0, resolution=1.0)
         if rng.random() < 0.35:

@@ -6,7 +6,7 @@ values. Valid: a value from 0 up to 1e9 with mark N, F or none. Raw values are r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -85,6 +85,53 @@ class HourMeans:
     mean: np.ndarray
     stopped: np.ndarray
     still: np.ndarray
+
+
+@dataclass(frozen=True)
+class Block:
+    """Raw values of some points over a grid of hours.
+
+    Parameters
+    ----------
+    rows : int array, shape (point,)
+        Places of the points among those asked for.
+    value, mark : arrays, shape (point, time)
+    hour : int array, shape (time,)
+        Hour of the grid in which each value lies.
+    per_hour : float
+        Values expected in an hour.
+    """
+
+    rows: np.ndarray
+    value: np.ndarray
+    mark: np.ndarray
+    hour: np.ndarray
+    per_hour: float
+
+
+def raw_blocks(cube: xr.Dataset, point_ids: Sequence[str], grid: Grid) -> Iterator[Block]:
+    """Yield the raw values of points, so many points at a time that memory stays bounded; points not in the cube are left out.
+
+    Raises
+    ------
+    InsufficientData
+        If the cube's grid is coarser than an hour.
+    """
+    step = interval_s(cube)
+    if not step <= 3600:
+        raise InsufficientData("hourly values need a grid of an hour or finer", got=f"{step:g} s", allowed="≤ 3600 s")
+    at = pd.Index(cube["point"].to_numpy().astype(object)).get_indexer(pd.Index(point_ids, dtype=object))
+    found = np.flatnonzero(at >= 0)
+    time = cube["time"].to_numpy().astype("datetime64[ns]")
+    lo, hi = (int(x) for x in np.searchsorted(time, [grid.start.to_datetime64(), grid.end.to_datetime64()]))
+    if hi <= lo:
+        return
+    order = found[np.argsort(at[found], kind="stable")]
+    hour = np.floor((time[lo:hi] - grid.start.to_datetime64()) / np.timedelta64(1, "h")).astype(np.int64)
+    for first in range(0, order.size, BLOCK):
+        rows = order[first : first + BLOCK]
+        part = cube[["value", "mark"]].isel(point=at[rows], time=slice(lo, hi)).compute()
+        yield Block(rows, part["value"].to_numpy(), part["mark"].to_numpy(), hour, 3600.0 / step)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -182,27 +229,12 @@ def hour_means(cube: xr.Dataset, point_ids: Sequence[str], grid: Grid, *, cover_
         np.zeros((len(point_ids), grid.n), np.bool_),
         np.zeros((len(point_ids), grid.n), np.bool_),
     )
-    step = interval_s(cube)
-    if not step <= 3600:
-        raise InsufficientData("hourly means need a grid of an hour or finer", got=f"{step:g} s", allowed="≤ 3600 s")
-    at = pd.Index(cube["point"].to_numpy().astype(object)).get_indexer(pd.Index(point_ids, dtype=object))
-    found = np.flatnonzero(at >= 0)
-    time = cube["time"].to_numpy().astype("datetime64[ns]")
-    lo, hi = (int(x) for x in np.searchsorted(time, [grid.start.to_datetime64(), grid.end.to_datetime64()]))
-    if not found.size or hi <= lo:
-        return out
-    order = found[np.argsort(at[found], kind="stable")]
-    hour = np.floor((time[lo:hi] - grid.start.to_datetime64()) / np.timedelta64(1, "h")).astype(np.int64)
-    for first in range(0, order.size, BLOCK):
-        block = order[first : first + BLOCK]
-        part = cube[["value", "mark"]].isel(point=at[block], time=slice(lo, hi)).compute()
-        value, mark = part["value"].to_numpy(), part["mark"].to_numpy()
-        mean, stopped, still = out.mean[block], out.stopped[block], out.still[block]  # fancy indexing copies
-        per_hour = 3600.0 / step
-        _accumulate(value, mark, hour, per_hour, cover_lowest * per_hour - 1e-9, mean, stopped)
-        if per_hour > 1:
-            _stand_still(value, mark, hour, per_hour, still)
-        out.mean[block], out.stopped[block], out.still[block] = mean, stopped, still
+    for b in raw_blocks(cube, point_ids, grid):
+        mean, stopped, still = out.mean[b.rows], out.stopped[b.rows], out.still[b.rows]  # fancy indexing copies
+        _accumulate(b.value, b.mark, b.hour, b.per_hour, cover_lowest * b.per_hour - 1e-9, mean, stopped)
+        if b.per_hour > 1:
+            _stand_still(b.value, b.mark, b.hour, b.per_hour, still)
+        out.mean[b.rows], out.stopped[b.rows], out.still[b.rows] = mean, stopped, still
     return out
 
 

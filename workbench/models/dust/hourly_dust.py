@@ -10,12 +10,11 @@ from collections.abc import Sequence
 
 import numba
 import numpy as np
-import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from workbench.contracts import InsufficientData, Mark, interval_s
-from workbench.models.hourly import BLOCK, HIGHEST, Grid, runs
+from workbench.contracts import Mark
+from workbench.models.hourly import HIGHEST, Grid, raw_blocks, runs
 
 _NORMAL, _NONE, _STOPPED = int(Mark.NORMAL), int(Mark.NONE), int(Mark.STOPPED)
 
@@ -79,28 +78,15 @@ def robust_hours(
     """
     n = len(point_ids)
     mean, flat = np.full((n, grid.n), np.nan, np.float32), np.zeros((n, grid.n), np.bool_)
-    step = interval_s(cube)
-    if not step <= 3600:
-        raise InsufficientData("hourly values need a grid of an hour or finer", got=f"{step:g} s", allowed="≤ 3600 s")
-    at = pd.Index(cube["point"].to_numpy().astype(object)).get_indexer(pd.Index(point_ids, dtype=object))
-    found = np.flatnonzero(at >= 0)
-    time = cube["time"].to_numpy().astype("datetime64[ns]")
-    lo, hi = (int(x) for x in np.searchsorted(time, [grid.start.to_datetime64(), grid.end.to_datetime64()]))
-    if not found.size or hi <= lo:
-        return mean, flat
-    hour = np.floor((time[lo:hi] - grid.start.to_datetime64()) / np.timedelta64(1, "h")).astype(np.int64)
-    needed = max(1, int(np.ceil(cover_lowest * 3600.0 / step - 1e-9)))
-    order = found[np.argsort(at[found], kind="stable")]
-    for first in range(0, order.size, BLOCK):
-        block = order[first : first + BLOCK]
-        part = cube[["value", "mark"]].isel(point=at[block], time=slice(lo, hi)).compute()
-        m, f = mean[block], flat[block]  # fancy indexing copies
-        _hourly(part["value"].to_numpy(), part["mark"].to_numpy(), hour, needed, m, f)
-        mean[block], flat[block] = m, f
+    for b in raw_blocks(cube, point_ids, grid):
+        needed = max(1, int(np.ceil(cover_lowest * b.per_hour - 1e-9)))
+        m, f = mean[b.rows], flat[b.rows]  # fancy indexing copies
+        _hourly(b.value, b.mark, b.hour, needed, m, f)
+        mean[b.rows], flat[b.rows] = m, f
     stuck = np.zeros_like(flat)
     for k in range(n):
-        for a, b in runs(flat[k]):
-            if b - a >= stuck_hours:
-                stuck[k, a:b] = True
+        for first, stop in runs(flat[k]):
+            if stop - first >= stuck_hours:
+                stuck[k, first:stop] = True
     mean[stuck] = np.nan
     return mean, stuck

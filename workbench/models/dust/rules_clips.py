@@ -7,6 +7,7 @@ sight can be lawful, so one label alone decides nothing; more clips, more days a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypedDict, Unpack
 
 import numpy as np
 import pandas as pd
@@ -46,28 +47,36 @@ class Watched:
     fence: NDArray[np.floating] | None = None
 
 
-def clip_shows_dust(watched: Watched, *, prior: float, join_days: float, hold_h: float) -> list[Judgement]:
+class Numbers(TypedDict):
+    """Numbers of a rule on clips (``params.yml``)."""
+
+    prior: float
+    join_days: float
+    hold_h: float
+
+
+def clip_shows_dust(watched: Watched, **numbers: Unpack[Numbers]) -> list[Judgement]:
     """Judge clips labelled as dust."""
     words = ("视频标注见扬尘", "clips labelled as dust")
-    return _judge("clip_shows_dust", watched, "dust", words, Kind.FUGITIVE, prior, join_days, hold_h)
+    return _judge("clip_shows_dust", watched, "dust", words, Kind.FUGITIVE, **numbers)
 
 
-def clip_shows_uncovered_pile(watched: Watched, *, prior: float, join_days: float, hold_h: float) -> list[Judgement]:
+def clip_shows_uncovered_pile(watched: Watched, **numbers: Unpack[Numbers]) -> list[Judgement]:
     """Judge clips labelled as an uncovered pile."""
     words = ("视频标注物料裸露未覆盖", "clips labelled as an uncovered pile")
-    return _judge("clip_shows_uncovered_pile", watched, "uncovered", words, Kind.FUGITIVE, prior, join_days, hold_h)
+    return _judge("clip_shows_uncovered_pile", watched, "uncovered", words, Kind.FUGITIVE, **numbers)
 
 
-def clip_shows_black_smoke(watched: Watched, *, prior: float, join_days: float, hold_h: float) -> list[Judgement]:
+def clip_shows_black_smoke(watched: Watched, **numbers: Unpack[Numbers]) -> list[Judgement]:
     """Judge clips labelled as black smoke; a screening, not a Ringelmann reading."""
     words = ("视频标注见黑烟（仅为初筛）", "clips labelled as black smoke (screening only)")
-    return _judge("clip_shows_black_smoke", watched, "black_smoke", words, Kind.EXCEEDANCE, prior, join_days, hold_h)
+    return _judge("clip_shows_black_smoke", watched, "black_smoke", words, Kind.EXCEEDANCE, **numbers)
 
 
-def clip_shows_open_burning(watched: Watched, *, prior: float, join_days: float, hold_h: float) -> list[Judgement]:
+def clip_shows_open_burning(watched: Watched, **numbers: Unpack[Numbers]) -> list[Judgement]:
     """Judge clips labelled as open burning; the lead is handed over to the authority it belongs to."""
     words = ("视频标注见露天焚烧（归其他部门，移送线索）", "clips labelled as open burning (other authorities: hand the lead over)")
-    return _judge("clip_shows_open_burning", watched, "open_burning", words, Kind.FUGITIVE, prior, join_days, hold_h)
+    return _judge("clip_shows_open_burning", watched, "open_burning", words, Kind.FUGITIVE, **numbers)
 
 
 def clips_not_labelled(watched: Watched, span: tuple[pd.Timestamp, pd.Timestamp]) -> list[Judgement]:
@@ -81,7 +90,7 @@ def clips_not_labelled(watched: Watched, span: tuple[pd.Timestamp, pd.Timestamp]
 
 
 def _judge(
-    rule: str, watched: Watched, label: str, words: tuple[str, str], kind: Kind, prior: float, join_days: float, hold_h: float
+    rule: str, watched: Watched, label: str, words: tuple[str, str], kind: Kind, *, prior: float, join_days: float, hold_h: float
 ) -> list[Judgement]:
     return [_one(rule, watched, g, label, words, kind, prior, hold_h) for g in _matters(watched.clips, label, join_days)]
 

@@ -7,6 +7,7 @@ and the witnesses around it speak for and against.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypedDict, Unpack
 
 import numpy as np
 import pandas as pd
@@ -55,30 +56,33 @@ class Candidate:
     industry: str = ""
 
 
-def dust_rises_over_background(
-    run: Candidate, *, per_site_month: float, score_min: float, working_half: float, ratio_half: float, hours_half: float, days_half: float
-) -> Judgement:
+class Bars(TypedDict):
+    """Numbers of a rule on excess (``params.yml``): how many are expected, what is asked for, and where a witness is neutral."""
+
+    per_site_month: float
+    score_min: float
+    working_half: float
+    ratio_half: float
+    hours_half: float
+    days_half: float
+
+
+def dust_rises_over_background(run: Candidate, **bars: Unpack[Bars]) -> Judgement:
     """Judge one run of dusty hours."""
     words = ("扬尘明显高于同一时刻的区域背景", "dust rose over the background of the same hours")
-    return _judge("dust_rises_over_background", run, words, per_site_month, score_min, working_half, ratio_half, hours_half, days_half)
+    return _judge("dust_rises_over_background", run, words, **bars)
 
 
-def dust_stays_high_at_working_hours(
-    run: Candidate, *, per_site_month: float, score_min: float, working_half: float, ratio_half: float, hours_half: float, days_half: float
-) -> Judgement:
+def dust_stays_high_at_working_hours(run: Candidate, **bars: Unpack[Bars]) -> Judgement:
     """Judge one run of days whose working hours are dusty."""
     words = ("作业时段扬尘连日偏高", "working hours were dusty day after day")
-    return _judge(
-        "dust_stays_high_at_working_hours", run, words, per_site_month, score_min, working_half, ratio_half, hours_half, days_half
-    )
+    return _judge("dust_stays_high_at_working_hours", run, words, **bars)
 
 
-def dust_stays_high_for_days(
-    run: Candidate, *, per_site_month: float, score_min: float, working_half: float, ratio_half: float, hours_half: float, days_half: float
-) -> Judgement:
+def dust_stays_high_for_days(run: Candidate, **bars: Unpack[Bars]) -> Judgement:
     """Judge one run of days that are dusty day and night."""
     words = ("扬尘昼夜连日偏高", "dust stayed high day and night")
-    return _judge("dust_stays_high_for_days", run, words, per_site_month, score_min, working_half, ratio_half, hours_half, days_half)
+    return _judge("dust_stays_high_for_days", run, words, **bars)
 
 
 def fence_reads_below_background(
@@ -117,7 +121,7 @@ def fence_reads_below_background(
 
 
 def _judge(
-    rule: str, run: Candidate, words: tuple[str, str], per_site_month: float, score_min: float, working_half: float,
+    rule: str, run: Candidate, words: tuple[str, str], *, per_site_month: float, score_min: float, working_half: float,
     ratio_half: float, hours_half: float, days_half: float,
 ) -> Judgement:  # fmt: skip
     a = run.around

@@ -2,19 +2,40 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
 from workbench.models.permit.calendars import FREQUENCY_WORDS, counts_in, windows
 from workbench.models.permit.dossier import Dossier
-from workbench.models.permit.results import records
+from workbench.models.permit.results import RuleResult, records
 
 STATES = ("kept", "late", "missed", "unknown")
 _COLUMNS = ["duty", "outlet_id", "factor", "frequency", "label", "start", "end", "due", "state"]
 _WORDS = {"self_monitoring": "自行监测 self-monitoring", "execution_report": "执行报告 report", "ledger": "台账 ledger"}
 _TABLE = {"self_monitoring": "self_monitoring", "execution_report": "execution_reports", "ledger": "ledger"}
 
+_ABSENT = {
+    "self_monitoring": ("自行监测数据", "self-monitoring", "自行监测", "self-monitoring"),
+    "execution_report": ("执行报告", "execution reports", "执行报告", "report"),
+    "ledger": ("台账", "ledger", "台账", "ledger"),
+}
+"""What is said to be missing: the table in the catalog, and the duty in the permit."""
 _DAY = np.timedelta64(1, "D")
+
+
+def owed(d: Dossier, rule: str, duty: str, field: str) -> tuple[list[dict[str, Any]], list[RuleResult]]:
+    """Return the rows of a duty, or why a rule about it cannot be evaluated: no permit, no table, no such duty."""
+    table_zh, table_en, duty_zh, duty_en = _ABSENT[duty]
+    if d.permit is None or d.duties is None:
+        return [], d.cannot(rule, "没有许可证或许可义务", "no permit or no permit duties on file", permit_field=field)
+    if _missing(d, duty):
+        return [], d.cannot(rule, f"目录中没有{table_zh}", f"the catalog holds no {table_en}", permit_field=field)
+    rows = records(d.duties[d.duties["duty"] == duty])
+    if not rows:
+        return [], d.cannot(rule, f"许可证没有{duty_zh}要求", f"the permit holds no {duty_en} duty", permit_field=field)
+    return rows, []
 
 
 def duty_calendar(d: Dossier) -> pd.DataFrame:

@@ -29,9 +29,7 @@ def hourly_concentration_over_permitted(d: Dossier, *, join_h: float, tolerance:
         s = d.series.get((row["outlet_id"], row["factor"]))
         facts = _facts(d, row, s)
         if s is None:
-            why = d.unusable.get((row["outlet_id"], row["factor"]))
-            zh, en = ("没有该因子的自动监测数据", "no automatic data for this factor") if why is None else ("监测数据不可用：" + why, why)
-            results += d.cannot(name, zh, en, **facts)
+            results += _unseen(d, name, facts)
             continue
         marked = d.mark_hours(row["outlet_id"], LAWFUL_KINDS)
         verdict = hour_rulings(s.compared, marked, row["limit"])
@@ -73,9 +71,7 @@ def daily_concentration_over_permitted(d: Dossier, *, hours_needed: float, toler
         s = d.series.get((row["outlet_id"], row["factor"]))
         facts = _facts(d, row, s)
         if s is None:
-            why = d.unusable.get((row["outlet_id"], row["factor"]))
-            zh, en = ("没有该因子的自动监测数据", "no automatic data for this factor") if why is None else ("监测数据不可用：" + why, why)
-            results += d.cannot(name, zh, en, **facts)
+            results += _unseen(d, name, facts)
             continue
         first, daily = daily_means(d, s, row["outlet_id"], int(hours_needed), by_flow=row["factor"].startswith("w"))
         if not np.isfinite(daily).any():
@@ -254,6 +250,13 @@ def _facts(d: Dossier, row: dict[str, Any], s: Series | None) -> dict[str, Any]:
         "evidence": (limit,) if s is None else (limit, f"series:{s.point_id}"),
         "subtracted": d.subtracted(row["outlet_id"], LAWFUL_KINDS) if s is not None else (),
     }
+
+
+def _unseen(d: Dossier, name: str, facts: dict[str, Any]) -> list[RuleResult]:
+    """Return why a limit has no monitored series to be held against."""
+    why = d.unusable.get((facts["outlet_id"], facts["factor"]))
+    zh, en = ("没有该因子的自动监测数据", "no automatic data for this factor") if why is None else ("监测数据不可用：" + why, why)
+    return d.cannot(name, zh, en, **facts)
 
 
 def _time(d: Dossier, hour: int) -> pd.Timestamp:

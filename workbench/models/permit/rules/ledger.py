@@ -11,7 +11,8 @@ from workbench.contracts import Ruling
 from workbench.models.hourly import runs
 from workbench.models.permit.calendars import FREQUENCY_WORDS, counts_in, windows
 from workbench.models.permit.dossier import Dossier
-from workbench.models.permit.results import RuleResult, log_excess, records
+from workbench.models.permit.duties import owed
+from workbench.models.permit.results import RuleResult, log_excess
 
 _FIELD = "permit_duties.frequency"
 
@@ -122,13 +123,9 @@ def ledger_edited_after_the_fact(d: Dossier, *, days_after: float, rows_share: f
 
 
 def _duty(d: Dossier, name: str, *, needs_due: bool = True) -> tuple[list[dict[str, Any]], list[RuleResult]]:
-    if d.permit is None or d.duties is None:
-        return [], d.cannot(name, "没有许可证或许可义务", "no permit or no permit duties on file", permit_field=_FIELD)
-    if d.ledger is None:
-        return [], d.cannot(name, "目录中没有台账", "the catalog holds no ledger", permit_field=_FIELD)
-    rows = records(d.duties[d.duties["duty"] == "ledger"])
-    if not rows:
-        return [], d.cannot(name, "许可证没有台账要求", "the permit holds no ledger duty", permit_field=_FIELD)
+    rows, refusal = owed(d, name, "ledger", _FIELD)
+    if refusal:
+        return [], refusal
     if needs_due and pd.isna(rows[0]["due_days"]):
         return [], d.cannot(
             name, "许可证未载明台账期限", "the permit names no due date for the ledger", permit_field="permit_duties.due_days"

@@ -8,7 +8,8 @@ import pandas as pd
 from workbench.contracts import Ruling
 from workbench.models.permit.calendars import FREQUENCY_WORDS, due_windows
 from workbench.models.permit.dossier import Dossier
-from workbench.models.permit.results import RuleResult, records
+from workbench.models.permit.duties import owed
+from workbench.models.permit.results import RuleResult
 
 _NEVER = np.iinfo(np.int64).max
 
@@ -16,20 +17,16 @@ _NEVER = np.iinfo(np.int64).max
 def execution_report_late_or_missing(d: Dossier) -> list[RuleResult]:
     """A report of the permit's calendar was submitted after its due date, or never."""
     name, field = "execution_report_late_or_missing", "permit_duties.due_days"
-    if d.permit is None or d.duties is None:
-        return d.cannot(name, "没有许可证或许可义务", "no permit or no permit duties on file", permit_field=field)
-    if d.reports is None:
-        return d.cannot(name, "目录中没有执行报告", "the catalog holds no execution reports", permit_field=field)
-    rows = d.duties[d.duties["duty"] == "execution_report"]
-    if not len(rows):
-        return d.cannot(name, "许可证没有执行报告要求", "the permit holds no report duty", permit_field=field)
+    rows, refusal = owed(d, name, "execution_report", field)
+    if refusal or d.permit is None or d.reports is None:
+        return refusal
     results: list[RuleResult] = []
     until = d.until("execution_reports")
     since = max(d.since("execution_reports"), pd.Timestamp(d.permit["valid_from"]))
     begin, stop = (d.reports[c].to_numpy().astype("datetime64[ns]") for c in ("period_start", "period_end"))
     middle, length = begin + (stop - begin) // 2, (stop - begin) / np.timedelta64(1, "D")
     handed_in, report_ids = d.reports["submitted_at"].to_numpy().astype("datetime64[ns]"), d.reports["report_id"].to_numpy()
-    for row in records(rows):
+    for row in rows:
         word_zh, word_en = FREQUENCY_WORDS[row["frequency"]]
         facts = {"permit_field": field, "unit": "d", "threshold": 0.0}
         if pd.isna(row["due_days"]):

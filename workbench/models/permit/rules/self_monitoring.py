@@ -9,7 +9,8 @@ from workbench.contracts import Ruling
 from workbench.models.hourly import runs
 from workbench.models.permit.calendars import FREQUENCY_WORDS, counts_in, due_windows
 from workbench.models.permit.dossier import Dossier
-from workbench.models.permit.results import RuleResult, records
+from workbench.models.permit.duties import owed
+from workbench.models.permit.results import RuleResult
 
 
 def self_monitoring_missed(d: Dossier, *, running_lowest: float) -> list[RuleResult]:
@@ -19,16 +20,12 @@ def self_monitoring_missed(d: Dossier, *, running_lowest: float) -> list[RuleRes
     and named so, but what does not discharge need not be sampled: its probability is low.
     """
     name, field = "self_monitoring_missed", "permit_duties.frequency, due_days"
-    if d.permit is None or d.duties is None:
-        return d.cannot(name, "没有许可证或许可义务", "no permit or no permit duties on file", permit_field=field)
-    if d.samples is None:
-        return d.cannot(name, "目录中没有自行监测数据", "the catalog holds no self-monitoring", permit_field=field)
-    rows = d.duties[d.duties["duty"] == "self_monitoring"]
-    if not len(rows):
-        return d.cannot(name, "许可证没有自行监测要求", "the permit holds no self-monitoring duty", permit_field=field)
+    rows, refusal = owed(d, name, "self_monitoring", field)
+    if refusal or d.permit is None or d.samples is None:
+        return refusal
     results: list[RuleResult] = []
     since = max(d.since("self_monitoring"), pd.Timestamp(d.permit["valid_from"]))
-    for row in records(rows):
+    for row in rows:
         outlet, factor = row["outlet_id"], row["factor"]
         word_zh, word_en = FREQUENCY_WORDS[row["frequency"]]
         facts = {"permit_field": field, "outlet_id": outlet, "factor": factor, "unit": "1", "threshold": 0.0}
