@@ -75,6 +75,7 @@ def exceedance_after_lawful_marks(
     started = np.zeros_like(over)
     for back in (1, 2, 3):
         started[:, back:] |= still[:, :-back]
+    started[:, :-1] |= still[:, 1:]  # the hour that ends in a stop: oxygen climbs, and with it the figure at reference oxygen
     for row, a, b in runs_of(over, bridge=48):
         hit = over[row, a:b]
         if hit.sum() < hours_min:
@@ -85,7 +86,7 @@ def exceedance_after_lawful_marks(
             np.nan_to_num(panel.day("n_saturated")[row, a // 24 : (b - 1) // 24 + 1]).sum() > 0.5 * hit.sum() * panel.per_day[row] / 24
         )
         beside = started[row, a:b][hit]
-        # what is over only while abatement warms up says little, however often the plant starts
+        # what is over only while abatement warms up or the plant runs down says little, however often it starts and stops
         settled = ratio[row, a:b][hit][~beside]
         sure = float(np.nanmean(settled)) if len(settled) else 1.0
         numbers = _exceedance(
