@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from workbench.evaluation import doubly_robust_mean, doubly_robust_ratio, draw, wilson
+from workbench.evaluation import doubly_robust_share, draw, wilson
 from workbench.evaluation.intervals import measured, ratio
 
 RUNS = 200
@@ -42,7 +42,7 @@ def test_doubly_robust_prevalence_covers_under_biased_inspections_while_the_naiv
         seen = rng.random(len(p)) < pi
         wrong_model = np.clip(p * 0.5 + 0.05, 0, 1)  # m̂ is off; π is right
         who = pd.Series([f"E{i}" for i in range(len(p))])
-        m = doubly_robust_mean("prevalence", y, seen, pi, wrong_model, who, seed=run, draws=300)
+        m = doubly_robust_share("prevalence", y, None, seen, pi, wrong_model, who, seed=run, draws=300)
         covered += m.low <= 0.8 / 6.8 <= m.high
         naive.append(y[seen].mean())
         truth_mean.append(y.mean())
@@ -60,7 +60,7 @@ def test_doubly_robust_recall_covers_with_the_weighted_draw():
         listed = np.zeros(len(p))
         listed[np.argsort(-score)[:60]] = 1
         units = draw(pd.DataFrame({"enterprise_id": [f"E{i}" for i in range(len(p))], "p": score}), 150, seed=run)
-        m = doubly_robust_ratio(
+        m = doubly_robust_share(
             "recall", y, listed, units["drawn"], units["selection_probability"], score, units["enterprise_id"], seed=run, draws=300
         )
         recall = (y * listed).sum() / y.sum()

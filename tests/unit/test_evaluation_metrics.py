@@ -16,7 +16,7 @@ from workbench.evaluation import (
     against_truth,
     baselines,
     cost_curve,
-    doubly_robust_mean,
+    doubly_robust_share,
     mechanism_table,
     precision_by,
     ranked_by_alert_count,
@@ -300,14 +300,14 @@ def test_cost_curve_by_hand():
 @given(hnp.arrays(bool, 8), hnp.arrays(float, 8, elements=st.floats(0, 1)))
 def test_doubly_robust_is_the_plain_share_where_all_were_looked_at_whatever_the_model_says(y, expected):
     who = pd.Series([f"E{i}" for i in range(8)])
-    m = doubly_robust_mean("prevalence", y, np.ones(8, bool), np.ones(8), expected, who, seed=0, draws=20)
+    m = doubly_robust_share("prevalence", y, None, np.ones(8, bool), np.ones(8), expected, who, seed=0, draws=20)
     assert m.value == pytest.approx(y.mean())
 
 
 @pytest.mark.parametrize("pi", [0.0, np.nan, 1.2])
 def test_a_draw_without_its_probability_is_refused(pi):
     with pytest.raises(ParameterError, match="selection probability"):
-        doubly_robust_mean("x", np.array([1.0]), np.array([True]), np.array([pi]), np.array([0.5]), pd.Series(["E"]), seed=0)
+        doubly_robust_share("x", np.array([1.0]), None, np.array([True]), np.array([pi]), np.array([0.5]), pd.Series(["E"]), seed=0)
 
 
 def test_baselines_by_hand(tmp_path):

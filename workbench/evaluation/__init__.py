@@ -7,7 +7,7 @@ from workbench.evaluation.against import BUDGETS, against_inspections, against_t
 from workbench.evaluation.audit import draw, inclusion_probabilities
 from workbench.evaluation.baselines import baselines, ranked_by_alert_count, ranked_by_model
 from workbench.evaluation.breakdown import cost_curve, mechanism_table, precision_by
-from workbench.evaluation.doubly_robust import doubly_robust_mean, doubly_robust_ratio
+from workbench.evaluation.doubly_robust import doubly_robust_share
 from workbench.evaluation.intervals import bootstrap, interval, measured, proportion, unevaluated, wilson
 from workbench.evaluation.matching import decided, label_by_inspection, pairs_with_inspections, pairs_with_truth
 from workbench.evaluation.ranking import reliability_table
@@ -23,8 +23,7 @@ __all__ = [
     "connected_groups",
     "cost_curve",
     "decided",
-    "doubly_robust_mean",
-    "doubly_robust_ratio",
+    "doubly_robust_share",
     "draw",
     "forward",
     "group_folds",

@@ -12,7 +12,7 @@ import pandas as pd
 from workbench.contracts import Metric, ParameterError, Period, check_table, conform
 from workbench.evaluation import ranking
 from workbench.evaluation.detection import alarms_per_enterprise_month, days_to_detect
-from workbench.evaluation.doubly_robust import FLOOR, doubly_robust_ratio
+from workbench.evaluation.doubly_robust import FLOOR, doubly_robust_share
 from workbench.evaluation.intervals import measured, ratio, unevaluated
 from workbench.evaluation.matching import decided, label_by_inspection, pairs_with_truth
 from workbench.evaluation.precision import by_rank, precision_metrics, recall_metrics, silent_precision
@@ -200,8 +200,8 @@ def _from_random_draws(
     who = pd.Series(units.get_level_values("enterprise_id"))
     expected = _expected(who, leads, float(np.average(y[inspected], weights=1 / pi[inspected])))
     floor = min(FLOOR, float(pi[inspected].min()))
-    of = partial(doubly_robust_ratio, inspected=inspected, pi=pi, expected=expected, enterprise_id=who, seed=seed, floor=floor)
-    out = [of(names[0], y, np.ones(len(units)), mean=True, subject="leads", against=INSPECTIONS)]
+    of = partial(doubly_robust_share, inspected=inspected, pi=pi, expected=expected, enterprise_id=who, seed=seed, floor=floor)
+    out = [of(names[0], y, None, subject="leads", against=INSPECTIONS)]
     for name, b in zip(names[1:], budgets, strict=True):
         if found < MIN_FOUND:
             why = f"random inspections found {found} violations, a recall needs at least {MIN_FOUND}"

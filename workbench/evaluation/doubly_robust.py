@@ -41,9 +41,10 @@ def contributions(y: np.ndarray, inspected: np.ndarray, pi: np.ndarray, expected
     return out
 
 
-def doubly_robust_mean(
+def doubly_robust_share(
     name: str,
     y: np.ndarray,
+    listed: np.ndarray | None,
     inspected: np.ndarray,
     pi: np.ndarray,
     expected: np.ndarray,
@@ -54,50 +55,25 @@ def doubly_robust_mean(
     draws: int = 1000,
     **labels: str,
 ) -> Metric:
-    """Return the doubly robust prevalence over all units, with its interval from resampling enterprises.
+    """Return the doubly robust share of violations that stand on a list: recall at fixed inspections; or how many there are.
+
+    The interval resamples enterprises.
 
     Parameters
     ----------
     y : float array, shape (units,)
         What the inspection found; ignored where not inspected.
+    listed : 0/1 array, shape (units,), or None
+        Whether the unit is among the leads of the budget. None: the share of violations among all units (prevalence).
     inspected : bool array
     pi : float array
         Selection probability; ignored where not inspected.
     expected : float array
         Model expectation m̂ of every unit, from a model that has not seen these labels.
     """
-    return doubly_robust_ratio(
-        name, y, np.ones(len(expected)), inspected, pi, expected, enterprise_id, mean=True, seed=seed, floor=floor, draws=draws, **labels
-    )
-
-
-def doubly_robust_ratio(
-    name: str,
-    y: np.ndarray,
-    listed: np.ndarray,
-    inspected: np.ndarray,
-    pi: np.ndarray,
-    expected: np.ndarray,
-    enterprise_id: pd.Series,
-    *,
-    mean: bool = False,
-    seed: int,
-    floor: float = FLOOR,
-    draws: int = 1000,
-    **labels: str,
-) -> Metric:
-    """Return the doubly robust share of violations that stand on a list: recall at fixed inspections.
-
-    Parameters
-    ----------
-    listed : 0/1 array, shape (units,)
-        Whether the unit is among the leads of the budget.
-    mean : bool
-        Divide by the number of units instead of the violations.
-    """
     part = contributions(y, inspected, pi, expected, floor)
-    top = part * np.asarray(listed, dtype=float)
-    bottom = np.ones(len(part)) if mean else part
+    top = part if listed is None else part * np.asarray(listed, dtype=float)
+    bottom = np.ones(len(part)) if listed is None else part
     a = int(np.asarray(inspected, dtype=bool).sum())
     if not a:
         return unevaluated(name, "no inspection with a logged selection probability", **labels)
@@ -113,7 +89,7 @@ def doubly_robust_ratio(
     labels_seen = np.unique(np.asarray(y, dtype=float)[looked])
     method = f"doubly robust, π ≥ {floor:g}, cluster bootstrap by enterprise, {draws} draws, {LEVEL:.0%}"
     low, high = interval(bootstrap(statistic, Clusters.of(enterprise_id), seed=seed, draws=draws))
-    if mean and len(labels_seen) == 1:
+    if listed is None and len(labels_seen) == 1:
         # All found, or none: resampling them shows no spread. Unequal π count as fewer, equal visits (Kish).
         weight = 1 / np.maximum(np.asarray(pi, dtype=float)[looked], floor)
         effective = float(weight.sum() ** 2 / (weight**2).sum())
