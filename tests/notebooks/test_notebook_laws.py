@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-STEP_PARAMETERS = {"catalog", "period", "out", "upstream", "seed", "overrides"}
+STEP_PARAMETERS = {"catalog", "period", "out", "upstream", "seed"}
 
 every_notebook = pytest.mark.parametrize("file", NOTEBOOKS, ids=[f.stem for f in NOTEBOOKS])
 
@@ -80,3 +80,15 @@ def test_it_begins_with_words_in_both_languages(file: Path) -> None:
 @every_notebook
 def test_the_kernel_is_the_interpreter_that_runs_it(file: Path) -> None:
     assert json.loads(file.read_text(encoding="utf-8"))["metadata"]["kernelspec"]["name"] == "python3"
+
+
+@every_notebook
+def test_a_parameter_that_is_declared_has_an_effect(file: Path) -> None:
+    """A setting that a notebook takes and does not use would be ignored in silence; overrides act through a model only."""
+    (cell,) = parameters(file)
+    names = {t.id for n in tree(cell).body if isinstance(n, ast.Assign) for t in n.targets if isinstance(t, ast.Name)}
+    rest = [c for c in cells(file) if c is not cell and "parameters" not in c["metadata"].get("tags", [])]
+    used = {n.id for c in rest for n in ast.walk(tree(c)) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+    assert names <= used
+    asked = {n.attr for c in rest for n in ast.walk(tree(c)) if isinstance(n, ast.Attribute)}
+    assert "overrides" not in names or "overrides" in asked, "overrides are read, not only handed to the step"
