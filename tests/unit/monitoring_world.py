@@ -175,6 +175,8 @@ def edit(world: World, step: dict[str, Any], seed: int = 1) -> None:
             x[span] = np.round(y + rng.normal(0, step["noise"] * np.std(np.diff(y)), b - a), 2)
         elif do == "generate":
             x[span] = np.round(rng.normal(np.mean(x[span]), np.std(x[span]), b - a), 2)
+        elif do == "calm":  # a steady process: only the usual small steps are left, about one level
+            x[span] = np.round(np.mean(x[span]) + np.mean(np.abs(np.diff(x))) * np.sqrt(np.pi) / 2 * rng.standard_normal(b - a), 2)
         elif do == "bottle":
             x[span] = np.round(step["value"] + step.get("noise", 0.02) * rng.standard_normal(b - a), 2)
         elif do == "air":

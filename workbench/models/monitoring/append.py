@@ -59,7 +59,7 @@ def start_tail(catalog: CatalogView, period: Period) -> Tail:
     panel = Panel(data.sel(point=inputs.roster["point_id"].to_numpy()[cube.rows]))
     carry = np.zeros((len(cube.rows), kernels.CARRY))
     carry[:, 0], carry[:, 1] = panel.day("run_value")[:, -1], panel.day("run")[:, -1]
-    carry[:, 4] = np.nan
+    carry[:, (4, 5)] = np.nan
     early, late = tie_rates(panel)
     sketch = panel.hour("sketch")
     hashes = np.sort(sketch[sketch != EMPTY_HASH])

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from workbench.contracts import RuleRow
 from workbench.models.monitoring.detectors import DETECTORS
+from workbench.models.monitoring.held import FINE, entry_nats
 from workbench.models.monitoring.null import tail_of
 from workbench.models.monitoring.panel import Panel
 from workbench.models.monitoring.verdicts import Verdicts
@@ -20,7 +21,7 @@ from workbench.models.monitoring.windows import FEATURES, describe
 
 CIRCUMSTANCES = (
     "strength", "second_channel", "running", "duration", "repeats", "elsewhere", "pays", "whole_device", "shared", "serviced",
-    "saturated", "starting", "jump", "below", "abrupt", "replay", "standing", "device_fault", "low_level", *FEATURES,
+    "saturated", "starting", "jump", "below", "abrupt", "replay", "standing", "device_fault", "low_level", "entry", *FEATURES,
 )  # fmt: skip
 """Features of a candidate, in the order of ``scoring.yml``."""
 PAYS_DETECTORS = frozenset(
@@ -163,6 +164,7 @@ def _with_circumstances(panel: Panel, c: pd.DataFrame, scoring: Scoring) -> pd.D
     c["repeats"] = np.log(np.minimum(same, 20).astype(float))
     c["pays"] = _pays(panel, c)
     c["saturated"] = [float(n.get("saturated", 0.0)) for n in c["numbers"]]
+    c["entry"] = entry_nats(panel, c)
     c["jump"], c["below"] = _entry(panel, c)
     c["abrupt"] = [float(n.get("abrupt", 0.5)) - 0.5 for n in c["numbers"]]
     c["replay"] = [float(n.get("replay", 0.0)) for n in c["numbers"]]
@@ -280,7 +282,8 @@ def _entry(panel: Panel, c: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         inside = residual[row, a[i] : max(b[i], a[i] + 1)]
         if np.isfinite(inside).any() and scale[row] > 0:
             below[i] = float(np.clip(-np.nanmedian(inside) / max(3 * scale[row], 0.1), 0, 1))
-        if family == "plateau" and logarithmic[row]:
+        # finer data show the step into the run itself, see held.py
+        if family == "plateau" and logarithmic[row] and panel.per_day[row] < FINE:
             before, within = z[row, max(0, a[i] - 4) : a[i]], z[row, a[i] + 1 : max(b[i], a[i] + 2)]
             if np.isfinite(before).any() and np.isfinite(within).any():
                 jump[i] = 1.0 if abs(np.nanmedian(within) - before[np.isfinite(before)][-1]) > 0.2 else -0.8

@@ -96,7 +96,7 @@ def reduce_block(
 def fresh_carry(n: int) -> np.ndarray:
     """Return the state of :func:`kernels.scan` before the first value, shape (n, CARRY)."""
     carry = np.zeros((n, kernels.CARRY))
-    carry[:, (0, 4)] = np.nan
+    carry[:, (0, 4, 5)] = np.nan
     return carry
 
 

@@ -22,6 +22,8 @@ P_BREACH, Q_BREACH = 0.5, 0.1
 FAULT_SERVICED, WHOLE_DEVICE, SHARED = 1.0, 0.99, np.log(3.0)
 CAP_PAYS = 0.3
 """A cap under this share of the limit serves nobody: the lowest tax notch is at one half. It is rounding near a detection limit."""
+FROZEN, AGAIN = -0.5, np.log(4.0)
+"""A constant run entered by an ordinary step (log-likelihood ratio, nats) is a frozen instrument, unless the point has four of them."""
 EXCUSED_HOURS, EXCUSED_STARTING = 6, 0.3
 """Without the marks table: an exceedance this short, or with this share of its hours after a start, may have been lawfully marked."""
 NEEDS_MARKS = frozenset(
@@ -144,6 +146,8 @@ def _outcome(c: Mapping[Any, Any], scorer: Scorer, pollutant: bool) -> str:
     if base != "fabrication":
         return base
     if c["shared"] >= SHARED or (c["serviced"] >= FAULT_SERVICED and c["family"] == "plateau"):
+        return "fault"
+    if c["family"] == "plateau" and c["entry"] <= FROZEN and c["repeats"] < AGAIN:
         return "fault"
     numbers = dict(c["numbers"])
     if c["family"] == "clipping" and numbers.get("value", np.nan) < CAP_PAYS * numbers.get("limit", np.nan):

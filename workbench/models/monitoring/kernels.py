@@ -33,6 +33,7 @@ DAY_STATISTICS: dict[str, tuple[str, str]] = {
     "n_over_limit": ("1", "ordinary values over L"),
     "n_saturated": ("1", "values at the upper end of the measuring range, or marked over range"),
     "n_dips": ("1", "short unmarked dips to under a third of the level, one to three samples long"),
+    "run_before": ("unit of the point", "ordinary value from which that run was entered, at most an hour before it"),
 }
 """Per-point-day statistics in the order of the kernel's first axis: name -> (unit, meaning)."""
 HOUR_STATISTICS: dict[str, tuple[str, str]] = {
@@ -46,7 +47,7 @@ HOUR_STATISTICS: dict[str, tuple[str, str]] = {
 """Per-point-hour statistics in the order of the kernel's second output."""
 N_DAY, N_HOUR, SKETCH = len(DAY_STATISTICS), len(HOUR_STATISTICS), 12
 CARRY = 6
-"""State between calls, per point: run value, run length, run start, run end, last ordinary value, one spare."""
+"""State between calls, per point: run value, run length, run start, run end, last ordinary value, value before the run."""
 _OTHER, _CALIBRATION = 11, 5
 
 
@@ -119,7 +120,7 @@ def scan(
         band = np.float32(0.95) * limit
         run_value, run_length = np.float32(carry[i, 0]), int(carry[i, 1])
         run_start, run_end = carry[i, 2], carry[i, 3]
-        previous = np.float32(carry[i, 4])
+        previous, run_before = np.float32(carry[i, 4]), np.float32(carry[i, 5])
         t = 0
         for d in range(n_day):
             stop = min(n_time, (d + 1) * per_day - offset)
@@ -128,7 +129,7 @@ def scan(
             total = square = steps = rough = 0.0
             low, high = np.float32(np.inf), np.float32(-np.inf)
             best, best_value, best_start, best_end = 0, nan, 0.0, 0.0
-            level = nan
+            best_before, level = nan, nan
             while t < stop:
                 h = ((t + offset) // per_hour) * step_hours
                 hour_stop = min(stop, ((t + offset) // per_hour + 1) * per_hour - offset)
@@ -192,10 +193,12 @@ def scan(
                             if x == run_value:
                                 run_length += 1
                             else:
+                                run_before = run_value if t - run_end <= per_hour else nan
                                 run_value, run_length, run_start = x, 1, np.float64(t)
                             run_end = np.float64(t)
                             if run_length > best:
                                 best, best_value, best_start, best_end = run_length, run_value, run_start, run_end
+                                best_before = run_before
                             if has_limit:
                                 if x > limit:
                                     n_over += 1
@@ -236,7 +239,10 @@ def scan(
                     day[k, i, d] = nan
             day[18, i, d] = n_top if has_top else nan
             day[19, i, d] = dips
-        carry[i, 0], carry[i, 1], carry[i, 2], carry[i, 3], carry[i, 4] = run_value, run_length, run_start, run_end, previous
+            day[20, i, d] = best_before
+        # samples are counted from the first of the next call
+        carry[i, 0], carry[i, 1], carry[i, 2], carry[i, 3] = run_value, run_length, run_start - n_time, run_end - n_time
+        carry[i, 4], carry[i, 5] = previous, run_before
 
 
 @njit(cache=True, nogil=True)

@@ -21,6 +21,8 @@ from workbench.models.monitoring.windows import FAMILIES
 MIN_LABELLED, MIN_POSITIVE, FOLDS = 60, 15, 5
 SENSITIVITY = 0.7
 """Chance that an inspection confirms what is there [R]: a visit finds traces of past falsification only sometimes."""
+TOGETHER = 0.5
+"""Correlation of the labels of one enterprise's candidates; judged."""
 COMPATIBLE = {"fabrication": {"fabrication", "exceedance", "treatment_off"}, "exceedance": {"exceedance", "fabrication", "treatment_off"}}
 """Inspection kinds that confirm a candidate of a kind."""
 
@@ -167,27 +169,50 @@ def fit_scorer(
             notes.append(f"{counted}; unsupervised, {MIN_LABELLED} and {MIN_POSITIVE} of each outcome are needed")
             continue
         base = base_terms(c[mine], scoring, rehearsed).sum(axis=1).to_numpy()
+        weight = shared_weights(groups[mine])
         if kind == "fabrication":
-            lines[kind], booster, how = _fit_corrected(design(c)[mine], y[mine], base, groups[mine].astype(str), seed)
+            lines[kind], booster, how = _fit_corrected(design(c)[mine], y[mine], base, weight, groups[mine].astype(str), seed)
         else:
-            lines[kind], how = _platt(base, y[mine]), "calibrated sum"
+            lines[kind], how = _platt(base, y[mine], weight), "calibrated sum"
         notes.append(f"{counted}; {how}")
     return Scorer(scoring, lines, booster, "; ".join(notes), rehearsed)
 
 
-def _fit_corrected(x: np.ndarray, y: np.ndarray, start: np.ndarray, groups: np.ndarray, seed: int) -> tuple[tuple[float, float], str, str]:
-    """Return the Platt line, the trees (empty where they do not lower the log loss out of fold) and how it went."""
+def shared_weights(groups: np.ndarray) -> np.ndarray:
+    """Return the weight of each labelled candidate, 1/(1 + (n − 1)·ρ) with n of its enterprise: one visit labels them together.
+
+    Otherwise an offender with twenty candidates would teach that candidates are mostly right.
+    """
+    _, member, size = np.unique(groups.astype(str), return_inverse=True, return_counts=True)
+    return np.asarray(1.0 / (1.0 + (size[member] - 1.0) * TOGETHER))
+
+
+def _fit_corrected(
+    x: np.ndarray, y: np.ndarray, start: np.ndarray, weight: np.ndarray, groups: np.ndarray, seed: int
+) -> tuple[tuple[float, float], str, str]:
+    """Return the Platt line, the trees (empty where they do not surely lower the log loss out of fold) and how it went.
+
+    Surely: by more than one standard error of the difference over enterprises.
+    """
     folds = _folds(groups, seed)
     corrected = start.copy()
     for k in range(FOLDS):
         train, test = folds != k, folds == k
         if test.any() and len(np.unique(y[train])) == 2:
-            corrected[test] += _boost(x[train], y[train], start[train], seed).predict(x[test], raw_score=True, num_threads=1)
-    plain, trees = _platt_loss(start, y, folds), _platt_loss(corrected, y, folds)
-    if trees < plain:
-        how = f"boosted correction, log loss {trees:.3f} against {plain:.3f} without, out of fold by enterprise"
-        return _platt(corrected, y), _boost(x, y, start, seed).model_to_string(), how
-    return _platt(start, y), "", f"calibrated sum, log loss {plain:.3f}; a boosted correction did not lower it ({trees:.3f})"
+            trees = _boost(x[train], y[train], start[train], weight[train], seed)
+            corrected[test] += trees.predict(x[test], raw_score=True, num_threads=1)
+    plain, trees_loss = (_platt_losses(s, y, weight, folds) for s in (start, corrected))
+    gain = pd.Series(weight * (plain - trees_loss)).groupby(groups).sum().to_numpy()
+    sure = gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else False
+    before, after = (float(np.sum(weight * each) / weight.sum()) for each in (plain, trees_loss))
+    if sure:
+        how = f"boosted correction, log loss {after:.3f} against {before:.3f} without, out of fold by enterprise"
+        return _platt(corrected, y, weight), _boost(x, y, start, weight, seed).model_to_string(), how
+    return (
+        _platt(start, y, weight),
+        "",
+        f"calibrated sum, log loss {before:.3f}; a boosted correction did not surely lower it ({after:.3f})",
+    )
 
 
 def enough(y: np.ndarray) -> bool:
@@ -203,10 +228,10 @@ def _folds(groups: np.ndarray, seed: int) -> np.ndarray:
     return np.array([fold[g] for g in groups])
 
 
-def _boost(x: np.ndarray, y: np.ndarray, start: np.ndarray, seed: int) -> Any:
+def _boost(x: np.ndarray, y: np.ndarray, start: np.ndarray, weight: np.ndarray, seed: int) -> Any:
     import lightgbm
 
-    data = lightgbm.Dataset(x, y, init_score=start, feature_name=list(CIRCUMSTANCES), free_raw_data=False)
+    data = lightgbm.Dataset(x, y, weight=weight, init_score=start, feature_name=list(CIRCUMSTANCES), free_raw_data=False)
     params = {
         "objective": "binary", "num_leaves": 4, "learning_rate": 0.05, "min_data_in_leaf": 10, "lambda_l2": 10.0,
         "deterministic": True, "force_row_wise": True, "num_threads": min(threads(), 2), "seed": seed, "verbosity": -1,
@@ -215,26 +240,27 @@ def _boost(x: np.ndarray, y: np.ndarray, start: np.ndarray, seed: int) -> Any:
     return lightgbm.train(params, data, num_boost_round=60)
 
 
-def _platt(score: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+def _platt(score: np.ndarray, y: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
     """Return slope and shift of the logistic line, pulled towards 1 and 0 by a weak normal prior."""
     from scipy.optimize import minimize
 
     def loss(theta: np.ndarray) -> tuple[float, np.ndarray]:
         p = 1 / (1 + np.exp(-np.clip(theta[0] * score + theta[1], -30, 30)))
         seen = np.clip(SENSITIVITY * p, 1e-9, 1 - 1e-9)
-        value = -np.sum(y * np.log(seen) + (1 - y) * np.log(1 - seen)) + 10 * (theta[0] - 1) ** 2 + 0.05 * theta[1] ** 2
-        slope = SENSITIVITY * p * (1 - p) * ((1 - y) / (1 - seen) - y / seen)
+        value = -np.sum(weight * (y * np.log(seen) + (1 - y) * np.log(1 - seen))) + 10 * (theta[0] - 1) ** 2 + 0.05 * theta[1] ** 2
+        slope = weight * SENSITIVITY * p * (1 - p) * ((1 - y) / (1 - seen) - y / seen)
         return float(value), np.array([np.sum(slope * score) + 20 * (theta[0] - 1), np.sum(slope) + 0.1 * theta[1]])
 
     found = minimize(loss, np.array([1.0, 0.0]), jac=True, method="L-BFGS-B", bounds=[(0.1, 3.0), (-8.0, 8.0)])
     return float(found.x[0]), float(found.x[1])
 
 
-def _platt_loss(score: np.ndarray, y: np.ndarray, folds: np.ndarray) -> float:
-    total = 0.0
+def _platt_losses(score: np.ndarray, y: np.ndarray, weight: np.ndarray, folds: np.ndarray) -> np.ndarray:
+    """Return the log loss of each label under the line fitted without its fold."""
+    out = np.zeros(len(y))
     for k in np.unique(folds):
         train, test = folds != k, folds == k
-        slope, shift = _platt(score[train], y[train])
+        slope, shift = _platt(score[train], y[train], weight[train])
         p = np.clip(SENSITIVITY / (1 + np.exp(-np.clip(slope * score[test] + shift, -30, 30))), 1e-6, 1 - 1e-6)
-        total -= float(np.sum(y[test] * np.log(p) + (1 - y[test]) * np.log(1 - p)))
-    return total / len(y)
+        out[test] = -(y[test] * np.log(p) + (1 - y[test]) * np.log(1 - p))
+    return out

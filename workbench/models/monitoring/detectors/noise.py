@@ -13,6 +13,8 @@ from workbench.models.monitoring.scan import best_windows, middle, normal_nats, 
 from workbench.models.monitoring.segments import disjoint, generator_gain
 from workbench.models.monitoring.verdicts import Verdicts, no_spans, runs_of, verdicts
 
+USUAL_STEPS = 1.4
+"""Steps within this factor of the point's usual ones are its own noise."""
 DRAWN = (24, 36, 48, 72, 96, 120, 168)
 """Lengths of the spans of hourly readings that are asked about, hours."""
 
@@ -51,9 +53,11 @@ def values_generated(panel: Panel, *, score_min: float, lag_max: float, lag_usua
     z = np.where(whole, np.maximum(np.nan_to_num(z), 3.0), z)
     rows = _drawn(panel, able, reference, lag_max, hourly_nats_min)
     z = np.where(panel.hourly[:, None], np.nan, z)
+    # on a calm day only the instrument's own noise is left, which has no autocorrelation either; a generator's steps are not that noise
+    steps = np.log(np.where(panel.day("rough") > 0, panel.day("rough"), np.nan)).astype(float)
     for row, a, b, score in best_windows(z, panel.peers, score_min, tuple(w for w in LONGEST if w <= max(1, days // 3))):
         inside = float(np.nanmedian(lag[row, a:b]))
-        if inside > lag_max:
+        if inside > lag_max or _usual_steps(steps[row], able[row], a, b):
             continue
         kept, before = _dependence(panel, row, a * 24, b * 24)
         start, end = panel.first_day + pd.Timedelta(days=a), panel.first_day + pd.Timedelta(days=b)
@@ -61,6 +65,16 @@ def values_generated(panel: Panel, *, score_min: float, lag_max: float, lag_usua
         rows.append({"row": row, "start": start, "end": end, "nats": score, **numbers})
     spans = pd.DataFrame(rows) if rows else no_spans(["lag1", "usual", "dependence", "dependence_usual", "days"])
     return verdicts(panel.shape, able, np.zeros(panel.shape), spans, panel.first_day)
+
+
+def _usual_steps(steps: np.ndarray, able: np.ndarray, a: int, b: int) -> bool:
+    """Return whether the steps of days a to b (logarithms) are as wide as those of the other days: calm, and not drawn."""
+    other = able & np.isfinite(steps)
+    other[a:b] = False
+    inside = steps[a:b][np.isfinite(steps[a:b])]
+    if other.sum() < 10 or not inside.size:
+        return False
+    return bool(abs(np.median(inside) - np.median(steps[other])) < np.log(USUAL_STEPS))
 
 
 def _drawn(panel: Panel, able: np.ndarray, reference: np.ndarray, lag_max: float, least: float) -> list[dict[str, Any]]:
