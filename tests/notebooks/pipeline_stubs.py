@@ -109,4 +109,4 @@ def use_stub_catalog() -> None:
     import workbench.catalog
 
     workbench.catalog.open_catalog = StubCatalog
-    workbench.catalog.needs_generation = lambda location: None
+    workbench.catalog.needs_generation = lambda *_: None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +18,13 @@ from workbench.catalog.view import Catalog
 from workbench.contracts import CatalogError, ParameterError, unknown_name
 
 GENERATED = ".generated"
+NOTE = "district.json"
+"""What the generator writes beside the catalog file about itself."""
 
 
 @dataclass(frozen=True)
 class GenerationSpec:
-    """The simulated district that a catalog points at and that is not there yet.
+    """The simulated district that a catalog points at, and that is not there yet or that another generator made.
 
     Parameters
     ----------
@@ -39,17 +43,32 @@ class GenerationSpec:
     folder: Path
     catalog: Path
 
+    def made_by(self) -> str | None:
+        """Return the fingerprint of the generator that made the kept district; None where none is recorded or kept."""
+        try:
+            return str(json.loads((self.folder / NOTE).read_text(encoding="utf-8")).get("fingerprint", ""))
+        except (OSError, ValueError, AttributeError):
+            return None
+
     def command(self) -> str:
         """Return the command that makes the district."""
         return f"workbench generate --scale {self.scale} --seed {self.seed} {shlex.quote(str(self.folder))}"
 
 
-def needs_generation(path: str | os.PathLike[str]) -> GenerationSpec | None:
+def needs_generation(path: str | os.PathLike[str], fingerprint: Callable[[str, int], str] | None = None) -> GenerationSpec | None:
     """Return what must be generated before ``path`` can be opened, or None.
 
     A catalog file with ``metadata: {generate: {scale: small, seed: 2026}}`` holds no entries of its own: it stands for
     the district in ``.generated/<scale>-<seed>/`` beside it. The catalog package does not simulate, so the pipeline
     and the command line ask this first, generate into ``spec.folder`` and then call :func:`open_catalog`.
+
+    Parameters
+    ----------
+    path : str or path
+        Catalog file, folder or URL.
+    fingerprint : callable, optional
+        What a district of a scale and seed would carry if made now. A kept one that its generator signed otherwise
+        (``district.json``) must be made anew; one put there by hand, without that file, stands.
 
     Raises
     ------
@@ -58,7 +77,11 @@ def needs_generation(path: str | os.PathLike[str]) -> GenerationSpec | None:
     """
     document = read_document(path)
     spec = _generation(document)
-    return None if spec is None or spec.catalog.is_file() else spec
+    if spec is None or not spec.catalog.is_file():
+        return spec
+    made_by = spec.made_by()
+    changed = fingerprint is not None and made_by is not None and made_by != fingerprint(spec.scale, spec.seed)
+    return spec if changed else None
 
 
 def open_catalog(path: str | os.PathLike[str], **parameters: Any) -> Catalog:

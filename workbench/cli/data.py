@@ -55,7 +55,8 @@ def check(
     from workbench.catalog import check_report
     from workbench.pipeline.generation import generate_if_needed
 
-    generate_if_needed(catalog, progress=True)
+    if (made := generate_if_needed(catalog, progress=True)) is not None:
+        out.print(str(made), soft_wrap=True)
     report = check_report(catalog, deep=deep, progress=True, parameters=dict(_pair(p) for p in parameters or []))
     report.render(out)
     raise typer.Exit(report.exit_code)

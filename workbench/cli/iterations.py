@@ -41,7 +41,7 @@ def run(
     limit_threads()
     wanted = request(experiment, catalog=catalog, settings=settings or [], out=folder, scheduler=scheduler, resume=resume, author=author)
     if (made := generate_if_needed(wanted.catalog, progress=True)) is not None:
-        out.print(f"模拟区已生成 simulated district: {made}", soft_wrap=True)
+        out.print(str(made), soft_wrap=True)
     with LiveSteps(out) as live:
         outcome = run_iteration(wanted, live)
     closing_table(outcome, out)
@@ -72,7 +72,7 @@ def tune(
     limit_threads()
     wanted = request(experiment, catalog=catalog, settings=settings or [], out=folder, scheduler=scheduler)
     if (made := generate_if_needed(wanted.catalog, progress=True)) is not None:
-        out.print(f"模拟区已生成 simulated district: {made}", soft_wrap=True)
+        out.print(str(made), soft_wrap=True)
     with LiveTrials(out, trials) as live:
         study = tune_experiment(wanted, trials, live)
     closing_words(study, out)

@@ -35,4 +35,11 @@ def generate(out: Path, *, scale: Scale, seed: int, progress: bool = True, resid
     return build(out, scale=scale, seed=seed, progress=progress, residuals=residuals)
 
 
+def fingerprint(scale: str, seed: int) -> str:
+    """Return what a district of these parameters, made now, would carry as ``fingerprint`` in its ``district.json``."""
+    from workbench.district.provenance import fingerprint as compute
+
+    return compute(scale, seed)
+
+
 __all__ = ["generate"]

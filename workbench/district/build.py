@@ -21,6 +21,7 @@ from workbench.district.cubes import CubeWriter
 from workbench.district.noise import Residuals
 from workbench.district.papers import write_papers
 from workbench.district.population import Outlet, Point, Site, populate
+from workbench.district.provenance import fingerprint, versions
 from workbench.district.public import Station, Sums, observe, stations
 from workbench.district.residuals import read_residuals
 from workbench.district.settings import document, scale_named
@@ -71,12 +72,24 @@ def generate(out: Path, *, scale: str, seed: int, progress: bool = True, residua
     (temporary / "data" / "clips").mkdir(parents=True)
     try:
         _write(temporary, make_world(size, seed, pools), progress=progress, real=residuals is not None)
-        if out.exists():
-            shutil.rmtree(out)
-        temporary.rename(out)
+        _put_in_place(temporary, out)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return out / "catalog.yml"
+
+
+def _put_in_place(made: Path, out: Path) -> None:
+    """Rename a whole district to its place; the one it replaces goes only when the new one stands."""
+    old = out.with_name(f".{out.name}.{os.getpid()}.old")
+    if out.exists():
+        out.rename(old)
+    try:
+        made.rename(out)
+    except OSError:
+        if old.exists():
+            old.rename(out)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _write(folder: Path, world: World, *, progress: bool, real: bool) -> None:
@@ -220,10 +233,6 @@ def _note(
     oddities: Counter[str],
     real: bool,
 ) -> None:
-    import scipy
-    import xarray
-    import zarr
-
     note = {
         "seed": world.seed,
         "scale": world.scale.name,
@@ -235,12 +244,7 @@ def _note(
         "points": {n: len(w.points) for n, w in writers.items()},
         "values": sum(len(w.points) for w in writers.values()) * world.steps,
         "rows": {n: len(rows.get(n, [])) for n in TABLES},
-        "versions": {
-            "numpy": np.__version__,
-            "pandas": pd.__version__,
-            "scipy": scipy.__version__,
-            "xarray": xarray.__version__,
-            "zarr": zarr.__version__,
-        },
+        "versions": versions(),
+        "fingerprint": fingerprint(world.scale.name, world.seed, real=real),
     }
     (folder / "district.json").write_text(json.dumps(note, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
