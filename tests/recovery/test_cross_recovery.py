@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from workbench.cross.collapse import ALIKE
 from workbench.cross.emission import emission
 from workbench.cross.fit import collapse, gate, reduce_rows
 from workbench.cross.fusion import Reliability, expert, fuse
@@ -53,13 +54,21 @@ def test_rare_rows_keep_their_total_weight() -> None:
 
 
 def test_labels_and_cells_are_part_of_a_row() -> None:
-    e = draw(4, 72, np.random.default_rng(0)).evidence
+    e = draw(9, 72, np.random.default_rng(0)).evidence
     seen = pd.DataFrame(
         {"enterprise_id": [e.enterprises[0]], "period_start": [e.hours[0]], "period_end": [e.hours[23]], "finding": ["violation"]}
     )
-    data = collapse(e, seen, pd.DataFrame({"enterprise_id": e.enterprises, "industry": list("aabb"), "street_town": "s"}), rows=10_000)
+    table = pd.DataFrame({"enterprise_id": e.enterprises, "industry": list("aaaabbbbc"), "street_town": "s"})
+    data = collapse(e, seen, table, rows=10_000)
     assert data.weight[data.label == 1].sum() * 72 == pytest.approx(24)
-    assert data.weight[data.industry == 0].sum() == pytest.approx(2)
+    assert data.industries == ("", "a", "b"), "one works is no industry"
+    assert [data.weight[data.industry == k].sum() for k in range(3)] == pytest.approx([1, 4, 4])
+
+
+def test_the_days_of_one_works_are_no_new_works() -> None:
+    few, many = (collapse(draw(20, 72 * days, np.random.default_rng(0)).evidence, None, None).weight.sum() for days in (1, 60))
+    assert few == pytest.approx(20)
+    assert 20 * 5 < many < 20 / ALIKE
 
 
 def test_regimes_are_found_again_and_calibrated() -> None:

@@ -34,7 +34,13 @@ DOCUMENTS = ((0.0, 0.4), (1.0, 0.2))
 
 
 def calibrate(
-    logit: np.ndarray, label: np.ndarray, weight: np.ndarray, queue: Queue = Queue.MAIN, *, documents: bool = False
+    logit: np.ndarray,
+    label: np.ndarray,
+    weight: np.ndarray,
+    queue: Queue = Queue.MAIN,
+    *,
+    documents: bool = False,
+    known: np.ndarray | None = None,
 ) -> Calibration:
     """Return the MAP recalibration.
 
@@ -49,6 +55,8 @@ def calibrate(
         Gives the prior.
     documents : bool
         Leads outside the physical state, which rest on documents: their own prior, and less said by a visit.
+    known : float array, shape (lead,), optional
+        Log-odds that are added after recalibration, as they are.
 
     Notes
     -----
@@ -61,8 +69,10 @@ def calibrate(
     i = priors().inspection
     se, fp = i["direct_sensitivity" if documents else "sensitivity"]["mean"], i["false_positive"]["mean"]
 
+    added = np.zeros(len(logit)) if known is None else known
+
     def loss(x: np.ndarray) -> float:
-        p = 1 / (1 + np.exp(-np.clip(x[0] + x[1] * logit, -30, 30)))
+        p = 1 / (1 + np.exp(-np.clip(x[0] + x[1] * logit + added, -30, 30)))
         y = se * p + fp * (1 - p)
         fit = weight @ (label * np.log(y) + (1 - label) * np.log(1 - y))
         return float(-fit + 0.5 * ((x[0] - shift) / shift_sd) ** 2 + 0.5 * ((x[1] - slope) / slope_sd) ** 2)
@@ -89,3 +99,13 @@ def labelled(leads: pd.DataFrame, inspections: pd.DataFrame | None) -> tuple[np.
         g["finding"].agg(lambda f: float((f == "violation").any())).to_numpy(),
         g["w"].sum().clip(upper=1).to_numpy(),
     )
+
+
+def apart_from(inspections: pd.DataFrame | None, found: pd.DataFrame) -> pd.DataFrame | None:
+    """Return the inspections in whose period no model raised anything about the enterprise."""
+    if inspections is None or not len(inspections) or not len(found):
+        return inspections
+    left = inspections[["enterprise_id", "period_start", "period_end"]].assign(row=np.arange(len(inspections)))
+    both = left.merge(found[["enterprise_id", "start", "end"]], on="enterprise_id")
+    met = both.loc[(both["start"] <= both["period_end"]) & (both["end"] >= both["period_start"]), "row"]
+    return inspections[~left["row"].isin(met).to_numpy()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -13,8 +14,10 @@ from workbench.cross.episodes import Episode, episodes
 from workbench.cross.explain import local_logits
 from workbench.cross.fusion import QUANTITIES, Fused, carried, drawn, fuse
 from workbench.cross.pooling import Pooled, pool
+from workbench.cross.regimes import regime_prior
+from workbench.cross.roles import priors
 from workbench.cross.scoring import running
-from workbench.cross.states import MECHANISMS
+from workbench.cross.states import MECHANISMS, space
 
 CORE = 0.5
 """A lead's core hours: around the peak, where the posterior keeps at least this share of it."""
@@ -28,9 +31,6 @@ the visit finds something."""
 OUTSIDE, UNSEEN = 0.1, 0.2
 """Chance that a lead's evidence stands for something the states do not hold (a wiring, a contract, a late file), and of a
 violation then: no fusion of hourly channels is surer of one enterprise than this leaves it (judged)."""
-CONFIRMED = 0.3
-"""Share of what channels and doubts make all but certain that a visit then finds: no model dared to raise it (judged, and seen
-on simulated districts, where about one visit in three at the top of the pool finds something)."""
 SPELL = 24 * 6
 """Hours that a spell of trouble holds on average."""
 
@@ -56,6 +56,9 @@ class Candidate:
         Log-odds at the mean parameters, before averaging over draws.
     inspected : float
         Log-odds that inspections of the same span add, after recalibration.
+    known : float
+        Log-odds that the enterprise's other times add, after recalibration (silent queue; in the main queue they are part of
+        the prior).
     """
 
     episode: Episode
@@ -69,6 +72,7 @@ class Candidate:
     pooled: Pooled | None = None
     plug_in: float = float("nan")
     inspected: float = 0.0
+    known: float = 0.0
 
 
 def from_episodes(eps: list[Episode], found: pd.DataFrame, fused: Fused, *, offsets: dict[str, float]) -> list[Candidate]:
@@ -96,23 +100,60 @@ def _physical(e: Episode, g: pd.DataFrame, fused: Fused, row: int, span: np.ndar
     return Candidate(e, Queue.MAIN, kind, float(local_logits(fused, row, peak, None)[0]), 0.0, row, peak, core)
 
 
-def silent(quiet: Fused, said: pd.DataFrame, quota: int) -> list[Candidate]:
+def silent(quiet: Fused, said: pd.DataFrame, quota: int, known: Callable[[Episode], float] = lambda e: 0.0) -> list[Candidate]:
     """Return the silent candidates: visits worth making where no model raised anything of the track.
 
     Parameters
     ----------
     quiet : Fused
-        Fused as if no model had raised anything: channels and doubts.
+        Fused as if no model had raised anything and all enterprises were alike: channels and doubts.
     said : DataFrame
         Findings (``raised``) and doubts.
     quota : int
         Candidates wanted; the likeliest are returned, at most two per enterprise and track.
+    known : callable, optional
+        Log-odds that the enterprise's other times add to those of a span (visits, what was raised elsewhere).
     """
     if not quota:
         return []
-    out = [*_silent_spells(quiet, said[said["raised"]]), *_silent_papers(quiet, said)]
-    out.sort(key=lambda c: (-c.logit, c.episode.enterprise_id, c.episode.track, c.peak))
+    found = [*_silent_spells(quiet, said[said["raised"]]), *_silent_papers(said)]
+    out = [replace(c, known=known(c.episode)) for c in found]
+
+    def order(c: Candidate) -> tuple[float, str, str, int]:
+        weighed = c.logit if c.row < 0 else float(in_a_visit(_p(c.logit), _length(c)))
+        return -(weighed + c.known), c.episode.enterprise_id, c.episode.track, c.peak
+
+    out.sort(key=order)
     return out[:quota]
+
+
+def in_a_visit(chance: np.ndarray | float, hours: np.ndarray | float) -> np.ndarray:
+    """Return the log-odds that a visit to an average enterprise finds a violation, given what the channels make of its hours.
+
+    Parameters
+    ----------
+    chance : float or array
+        Posterior chance of a violation in the hours looked at, at an average enterprise.
+    hours : float or array
+        How many they are.
+
+    Notes
+    -----
+    The channels' Bayes factor against the regime prior is bounded: with probability ε (``silent.odd``) evidence as odd as
+    this comes from something that the states do not hold, so that ``B' = B / (1 - ε + ε·B)`` never passes ``1/ε``.
+
+    Examples
+    --------
+    >>> bool(in_a_visit(0.999, 504.0) < in_a_visit(0.5, 504.0) + 2)
+    True
+    """
+    p = priors().silent
+    base = float(regime_prior().shifted(0.0) @ space().z_violation)
+    before = 1 - (1 - base) * np.exp(-base * np.maximum(np.asarray(hours, dtype=float) - SPELL, 0.0) / SPELL)
+    after = np.clip(np.asarray(chance, dtype=float), 1e-7, 1 - 1e-7)
+    factor = after / (1 - after) * (1 - before) / before
+    bounded = factor / (1 - p["odd"] + p["odd"] * factor)
+    return np.asarray(np.log(p["share"] / (1 - p["share"])) + np.log(bounded))
 
 
 def _silent_spells(quiet: Fused, found: pd.DataFrame) -> list[Candidate]:
@@ -144,9 +185,8 @@ def _silent_spells(quiet: Fused, found: pd.DataFrame) -> list[Candidate]:
     return out
 
 
-def _silent_papers(quiet: Fused, said: pd.DataFrame) -> list[Candidate]:
+def _silent_papers(said: pd.DataFrame) -> list[Candidate]:
     """Return doubts about documents, carbon and dust that no raised finding of the enterprise and track comes near."""
-    offsets = dict(zip(quiet.evidence.enterprises, quiet.reliability.offsets, strict=True))
     loud = {k: (g["start"].to_numpy(), g["end"].to_numpy()) for k, g in said[said["raised"]].groupby(["enterprise_id", "track"])}
     margin = MARGIN.to_timedelta64()
     out = []
@@ -154,7 +194,7 @@ def _silent_papers(quiet: Fused, said: pd.DataFrame) -> list[Candidate]:
         start, end = loud.get((e.enterprise_id, e.track), (np.zeros(0, "M8[ns]"), np.zeros(0, "M8[ns]")))
         if ((start <= e.end.to_datetime64() + margin) & (end >= e.start.to_datetime64() - margin)).any():
             continue
-        pooled = pool(said.loc[list(e.rows)], offset=offsets.get(e.enterprise_id, 0.0))
+        pooled = pool(said.loc[list(e.rows)])
         kind = Kind(str(said["kind"].loc[pooled.parts[0][2]]))
         out.append(Candidate(e, Queue.SILENT, kind, pooled.logit, pooled.sd, pooled=pooled))
     return out
@@ -214,10 +254,11 @@ def with_uncertainty(candidates: list[Candidate], fused: Fused, quiet: Fused, dr
         samples[d] = [_logit(_chance(candidates[i], hushed if candidates[i].queue == Queue.SILENT else p, fused)) for i in at]
     quiet_ones = np.array([candidates[i].queue == Queue.SILENT for i in at])
     mean = (1 / (1 + np.exp(-samples))).mean(0)
-    mean = np.where(quiet_ones, CONFIRMED * mean, (1 - OUTSIDE) * mean + OUTSIDE * UNSEEN).clip(1e-7, 1 - 1e-7)
+    whole = ((1 - OUTSIDE) * mean + OUTSIDE * UNSEEN).clip(1e-7, 1 - 1e-7)
+    logits = np.where(quiet_ones, in_a_visit(mean, np.array([_length(candidates[i]) for i in at])), np.log(whole / (1 - whole)))
     out = list(candidates)
     for k, i in enumerate(at):
-        logit = float(np.log(mean[k] / (1 - mean[k])))
+        logit = float(logits[k])
         spread = float(np.hypot(samples[:, k].std(ddof=1), 0.3))
         out[i] = replace(candidates[i], logit=logit, sd=spread, plug_in=candidates[i].logit)
     return out
@@ -228,6 +269,14 @@ def _chance(c: Candidate, p: np.ndarray, fused: Fused) -> float:
         return float(p[c.row, c.peak])
     span = _hours(fused, c.episode.start, c.episode.end)
     return in_visit(p[c.row, span].astype(float), c.peak - int(span[0]))
+
+
+def _p(logit: float) -> float:
+    return float(1 / (1 + np.exp(-logit)))
+
+
+def _length(c: Candidate) -> float:
+    return float((c.episode.end - c.episode.start) / pd.Timedelta(hours=1))
 
 
 def _logit(p: float) -> float:

@@ -13,9 +13,14 @@ from workbench.cross.patterns import PatternCounter
 from workbench.cross.scoring import WORD
 
 MOST_WORDS = 4_000.0
-"""Words a history counts at most. Enterprises have ways of their own, so that a hundred million hours of a few hundred
-works are no hundred million observations; beyond this the likelihood would only pretend to know more (and the sampler
-would crawl). All rows are scaled alike."""
+"""Words a history counts at most; beyond this the likelihood would only pretend to know more (and the sampler would crawl).
+All rows are scaled alike."""
+ALIKE = 0.1
+"""Correlation of the words of one enterprise over its whole history, judged: a works has ways of its own (a meter that reads a
+share of the load, a channel that is always suspect), so that ``n`` words are worth ``n / (1 + (n-1)·ρ)``, at most ten. Without
+it a few works with odd ways bend shares and rows of trouble to explain them, and chains settle on different bends."""
+FEWEST_WORKS = 4
+"""Works under which an industry or street has no effect of its own: one works alone would name it."""
 
 
 @dataclass(frozen=True)
@@ -74,11 +79,20 @@ def collapse(
             block[:, k] = c.values[i]
         block[:, -3], block[:, -2], block[:, -1] = industry[i], street[i], label[i]
         counter.add(block)
-    return reduce_rows(counter, len(e.channels), rows, seed, industries, streets)
+    words = hours / WORD
+    most = n * words / (1 + max(words - 1, 0.0) * ALIKE)
+    return reduce_rows(counter, len(e.channels), rows, seed, industries, streets, most=min(most, MOST_WORDS))
 
 
 def reduce_rows(
-    counter: PatternCounter, width: int, rows: int, seed: int, industries: Sequence[str] = ("",), streets: Sequence[str] = ("",)
+    counter: PatternCounter,
+    width: int,
+    rows: int,
+    seed: int,
+    industries: Sequence[str] = ("",),
+    streets: Sequence[str] = ("",),
+    *,
+    most: float = MOST_WORDS,
 ) -> FitData:
     """Return at most ``rows`` weighted rows of a filled counter (see :func:`collapse`)."""
     order = np.lexsort((*counter.rows.T[::-1], -counter.counts))
@@ -100,7 +114,7 @@ def reduce_rows(
         chosen[:, width].astype(np.int64),
         chosen[:, width + 1].astype(np.int64),
         chosen[:, width + 2].astype(np.int64),
-        weight / WORD * min(1.0, MOST_WORDS / max(weight.sum() / WORD, 1e-9)),
+        weight / WORD * min(1.0, most / max(weight.sum() / WORD, 1e-9)),
         int(counter.counts.sum()),
         len(counter),
         tuple(industries),
@@ -111,7 +125,9 @@ def reduce_rows(
 def _codes(table: pd.DataFrame | None, column: str, n: int) -> tuple[np.ndarray, list[str]]:
     if table is None:
         return np.zeros(n, dtype=np.int8), [""]
-    codes, names = pd.factorize(table[column].fillna("").astype(str), sort=True)
+    known = table[column].fillna("").astype(str)
+    known = known.where(known.map(known.value_counts()) >= FEWEST_WORKS, "")
+    codes, names = pd.factorize(known, sort=True)
     return codes.astype(np.int8), [str(x) for x in names]
 
 

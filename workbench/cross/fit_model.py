@@ -52,11 +52,12 @@ def build_model(data: FitData, channels: Sequence[Channel], emissions: Sequence[
         delta = pm.Normal("delta", motives, MOTIVE_SPREAD, shape=len(SOURCES), initval=motives + START)
         pairs = _cells(data)[0]
         cell: Any = pt.zeros(len(pairs))
-        for name, index, size in (("industry", pairs[:, 0], len(data.industries)), ("street", pairs[:, 1], len(data.streets))):
-            if size > 1:
-                tau = pm.HalfNormal(f"tau_{name}", float(p.regimes["cell_sd"]))
-                raw = pm.Normal(f"raw_{name}", 0.0, 1.0, shape=size, initval=np.full(size, START))
-                cell = cell + pt.dot(pt.as_tensor(np.eye(size)[index]), pm.Deterministic(f"u_{name}", tau * raw))
+        for name, index, names in (("industry", pairs[:, 0], data.industries), ("street", pairs[:, 1], data.streets)):
+            named = np.array([float(x != "") for x in names])  # works of too small a cell, or of none, have no effect
+            if named.sum() > 1:
+                raw = pm.Normal(f"raw_{name}", 0.0, 1.0, shape=len(names), initval=np.full(len(names), START))
+                effect = pm.Deterministic(f"u_{name}", float(p.regimes["cell_sd"]) * named * raw)
+                cell = cell + pt.dot(pt.as_tensor(np.eye(len(names))[index]), effect)
         motive = (s.z_T | s.z_X).astype(float)
         log_share: Any = 0.0
         for i, bit in enumerate((s.z_T, s.z_X, *(s.z_H[x] for x in SOURCES))):

@@ -12,16 +12,19 @@ import xarray as xr
 
 from workbench.contracts import ParameterError, Queue, result_frame
 from workbench.cross.assemble import assemble, past_offsets
-from workbench.cross.calibration import Calibration, calibrate, labelled
+from workbench.cross.calibration import Calibration, apart_from, calibrate, labelled
 from workbench.cross.candidates import Candidate, from_episodes, silent, with_uncertainty
 from workbench.cross.clamp import inspected_shift
 from workbench.cross.conflicts import detect_conflicts
-from workbench.cross.episodes import breaches, doubts, episodes
+from workbench.cross.episodes import Episode, breaches, doubts, episodes
 from workbench.cross.evidence import Evidence
 from workbench.cross.fit import Fit
-from workbench.cross.fusion import Fused, carried, fuse
-from workbench.cross.habits import fuse_with_habits
+from workbench.cross.fusion import Fused, carried, expert, fuse
+from workbench.cross.habits import fuse_with_habits, habits
+from workbench.cross.learn import learn_ordinary
+from workbench.cross.record import Record, record_of
 from workbench.cross.reliability import FindingReliability, fit_reliability
+from workbench.cross.spoken import as_spoken
 from workbench.cross.words import attributions, lead_row
 
 DEFAULT_BUDGETS = {"main": 70, "silent": 20}
@@ -92,11 +95,15 @@ class Prepared:
     fused : Fused
         Posterior of every enterprise and hour.
     quiet : Fused
-        The same had no model raised anything: where the silent queue comes from.
+        The same had no model raised anything, and were all enterprises alike: where the silent queue comes from.
     said : DataFrame
         What the models raised (``raised``) and what they only weighed, with ``p`` as far as it is believed.
     trust : FindingReliability
         How far each detector is believed.
+    record : Record
+        What visits say of each enterprise at other times.
+    inclined : dict of str to float
+        Log-odds by enterprise from the spells of trouble believed in at any time.
     """
 
     raw: Evidence
@@ -104,6 +111,12 @@ class Prepared:
     quiet: Fused
     said: pd.DataFrame
     trust: FindingReliability
+    record: Record
+    inclined: dict[str, float]
+
+    def known(self, e: Episode) -> float:
+        """Return the log-odds that an enterprise's other times add to those of a silent span."""
+        return self.record.offset(e.enterprise_id, e.start, e.end) + self.inclined.get(e.enterprise_id, 0.0)
 
 
 def prepare(
@@ -121,11 +134,17 @@ def prepare(
     weighed = believed(weighed, fit_reliability(weighed, inspections, raised=False))
     found = believed(found, trust)
     raw, ready, hushed = assemble(findings, found, weighed, evidence, enterprises)
-    fitted = reliability.reliability(ready, enterprises) if reliability is not None else None
-    fused = fuse_with_habits(ready, past_offsets(inspections, ready.enterprises), enterprises, fitted)
-    quiet = fuse(hushed, carried(fused.reliability, ready, hushed))
+    if reliability is not None and reliability.passed:
+        start = reliability.reliability(ready, enterprises)
+    else:
+        spoken = as_spoken(raw, enterprises)
+        start = carried(learn_ordinary(spoken, expert(spoken)), spoken, ready)
+    fused = fuse_with_habits(ready, past_offsets(inspections, ready.enterprises), enterprises, start)
+    alike = replace(carried(fused.reliability, ready, hushed), offsets=np.zeros(len(hushed.enterprises)))
+    quiet = fuse(hushed, alike)
     said = pd.concat([found.assign(raised=True), weighed.assign(raised=False)], ignore_index=True)
-    return Prepared(raw, fused, quiet, said.astype({"raised": bool}), trust)
+    inclined = dict(zip(map(str, ready.enterprises), habits(fused, enterprises), strict=True))
+    return Prepared(raw, fused, quiet, said.astype({"raised": bool}), trust, record_of(inspections), inclined)
 
 
 def believed(found: pd.DataFrame, trust: FindingReliability) -> pd.DataFrame:
@@ -147,9 +166,9 @@ def leads_of(
     found = said[said["raised"]]
     offset_of = dict(zip(fused.evidence.enterprises, fused.reliability.offsets, strict=True))
     candidates = from_episodes(episodes(found), found, fused, offsets=offset_of)
-    candidates += silent(quiet, said, SILENT_POOL * asked["silent"])
+    candidates += silent(quiet, said, SILENT_POOL * asked["silent"], ready.known)
     candidates = with_uncertainty(candidates, fused, quiet, draws, seed)
-    maps = _calibrations(candidates, inspections)
+    maps = _calibrations(candidates, inspections, found)
     candidates = within_quota(_clamped(candidates, inspections), maps, asked["silent"])
     name = dict(zip(enterprises["enterprise_id"], enterprises["name"], strict=True)) if enterprises is not None else {}
     rows = []
@@ -177,14 +196,21 @@ def _clamped(candidates: list[Candidate], inspections: pd.DataFrame | None) -> l
     return [replace(c, inspected=float(min(s, 0.0) if c.queue == Queue.SILENT else s)) for c, s in zip(candidates, shift, strict=True)]
 
 
-def _calibrations(candidates: list[Candidate], inspections: pd.DataFrame | None) -> dict[tuple[Queue, str], Calibration]:
-    """Return one recalibration per queue and track, from the candidates that were inspected."""
+def _calibrations(
+    candidates: list[Candidate], inspections: pd.DataFrame | None, found: pd.DataFrame
+) -> dict[tuple[Queue, str], Calibration]:
+    """Return one recalibration per queue and track, from the candidates that were inspected.
+
+    Of a silent lead a visit tells only where no model raised anything in the time it looked at: else it may have found that.
+    """
     out = {}
+    quiet = apart_from(inspections, found)
     for key in sorted({(c.queue, c.episode.track) for c in candidates}):
         mine = [c for c in candidates if (c.queue, c.episode.track) == key]
         spans = pd.DataFrame([{"enterprise_id": c.episode.enterprise_id, "start": c.episode.start, "end": c.episode.end} for c in mine])
-        at, label, weight = labelled(spans, inspections)
-        out[key] = calibrate(np.array([mine[i].logit for i in at]), label, weight, key[0], documents=key[1] != "physical")
+        at, label, weight = labelled(spans, quiet if key[0] == Queue.SILENT else inspections)
+        logit, known = (np.array([getattr(mine[i], name) for i in at], dtype=float) for name in ("logit", "known"))
+        out[key] = calibrate(logit, label, weight, key[0], documents=key[1] != "physical", known=known)
     return out
 
 
@@ -216,7 +242,7 @@ def within_quota(candidates: list[Candidate], maps: Mapping[tuple[Queue, str], C
     """Return the candidates with the silent ones cut to their quota, the likeliest first."""
 
     def order(c: Candidate) -> tuple[float, str, str, int]:
-        likely = float(maps[(c.queue, c.episode.track)](c.logit)) + c.inspected
+        likely = float(maps[(c.queue, c.episode.track)](c.logit)) + c.known + c.inspected
         return -likely, c.episode.enterprise_id, c.episode.track, c.peak
 
     quiet = sorted((c for c in candidates if c.queue == Queue.SILENT), key=order)

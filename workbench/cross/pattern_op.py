@@ -46,14 +46,25 @@ class Layout:
 
 @nb.njit(cache=True)
 def _inside(
-    u: int, log_theta: np.ndarray, start: np.ndarray, row_of_class: np.ndarray, stride: np.ndarray, group: np.ndarray, out: np.ndarray
+    u: int,
+    log_theta: np.ndarray,
+    start: np.ndarray,
+    row_of_class: np.ndarray,
+    stride: np.ndarray,
+    group: np.ndarray,
+    out: np.ndarray,
+    here: np.ndarray,
 ) -> None:  # pragma: no cover - compiled
-    """Fill ``out`` (group, class) with Σ log θ of each group's installed channels in part pattern ``u``."""
-    out[:] = 0.0
+    """Fill ``out`` (group, class) with Σ log θ of each group's installed channels in part pattern ``u``; ``here``: has any."""
+    here[:] = False
     for k in range(start.shape[1]):
         if start[u, k] >= 0:
+            g = group[k]
+            if not here[g]:
+                here[g] = True
+                out[g] = 0.0
             for c in range(out.shape[1]):
-                out[group[k], c] += log_theta[start[u, k] + row_of_class[k, c] * stride[k]]
+                out[g, c] += log_theta[start[u, k] + row_of_class[k, c] * stride[k]]
 
 
 @nb.njit(cache=True)
@@ -86,19 +97,21 @@ def value_and_gradient(  # pragma: no cover - compiled
     G = len(power)
     d_theta, d_prior, d_label = np.zeros_like(log_theta), np.zeros_like(log_prior), np.zeros_like(log_label)
     factor, slope = np.empty((U, C)), np.zeros((U, C))
-    inside = np.empty((G, C))
+    inside, here = np.zeros((G, C)), np.zeros(G, dtype=np.bool_)
     for u in range(U):
-        _inside(u, log_theta, start, row_of_class, stride, group, inside)
-        for c in range(C):
-            x = 0.0
-            for g in range(G):
+        _inside(u, log_theta, start, row_of_class, stride, group, inside, here)
+        factor[u] = 0.0
+        for g in range(G):
+            if not here[g]:
+                continue
+            b = log_out[g] + odd[u, g]
+            for c in range(C):
                 a = log_in[g] + inside[g, c]
                 if log_out[g] > -1e100:
-                    b = log_out[g] + odd[u, g]
                     m = max(a, b)
-                    a = m + np.log(np.exp(a - m) + np.exp(b - m))
-                x += power[g] * a
-            factor[u, c] = np.exp(x)
+                    a = m + np.log1p(np.exp(min(a, b) - m))
+                factor[u, c] += power[g] * a
+        factor[u] = np.exp(factor[u])
     prior, said = np.exp(log_prior), np.exp(log_label)
     total = 0.0
     score = np.empty(C)
@@ -123,7 +136,7 @@ def value_and_gradient(  # pragma: no cover - compiled
             for c in range(C):
                 d[c] += score[c]
     for u in range(U):
-        _inside(u, log_theta, start, row_of_class, stride, group, inside)
+        _inside(u, log_theta, start, row_of_class, stride, group, inside, here)
         for k in range(start.shape[1]):
             if start[u, k] < 0:
                 continue

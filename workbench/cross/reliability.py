@@ -89,6 +89,22 @@ def sensitivity(kind: pd.Series) -> np.ndarray:
     return np.asarray(np.where(direct, i["direct_sensitivity"]["mean"], i["sensitivity"]["mean"]))
 
 
+def coincidence(kind: pd.Series, inspections: pd.DataFrame | None) -> np.ndarray:
+    """Return the chance that a visit bears out a finding that does not hold: by its own error, or by another matter of the works.
+
+    The share of all visits that found a violation of the kind or of one that goes with it, each visit's false positive rate
+    worth as many visits as its prior says.
+    """
+    prior = priors().inspection["false_positive"]
+    n = 0 if inspections is None else len(inspections)
+    sets = [set(_listed(k)) for k in inspections["kinds"]] if n and inspections is not None else []
+    rate = {
+        str(k): (prior["mean"] * prior["worth"] + sum(bool(TOGETHER[k] & s) for s in sets)) / (prior["worth"] + n)
+        for k in sorted(set(kind))
+    }
+    return np.array([rate[str(k)] for k in kind], dtype=float)
+
+
 def inspected_findings(found: pd.DataFrame, inspections: pd.DataFrame | None) -> pd.DataFrame:
     """Return the (finding, inspection) pairs that overlap, with ``label`` and ``weight``.
 
@@ -124,8 +140,8 @@ def fit_reliability(found: pd.DataFrame, inspections: pd.DataFrame | None, *, ra
     pairs = inspected_findings(found, inspections)
     if not len(pairs):
         return FindingReliability(base, float(f["slope"]), {}, {}, {}, 0, raised)
-    i = priors().inspection
-    se, fp = sensitivity(pairs["kind"]), i["false_positive"]["mean"]
+    fp = coincidence(pairs["kind"], inspections)
+    se = np.maximum(sensitivity(pairs["kind"]), fp + 0.1)
     models = sorted(set(pairs["model"]))
     detectors = sorted(set(zip(pairs["model"], pairs["detector"], strict=True)))
     m = np.array([models.index(x) for x in pairs["model"]])

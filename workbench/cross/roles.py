@@ -108,6 +108,8 @@ class Priors(BaseModel):
     over_limit: dict[str, Any]
     regimes: dict[str, Any]
     inspection: dict[str, Any]
+    record: dict[str, Any]
+    silent: dict[str, Any]
     nuisance: dict[str, Any]
     generic: dict[str, Any]
     findings: dict[str, Any]

@@ -32,7 +32,7 @@ def lead_row(c: Candidate, fused: Fused, found: pd.DataFrame, calibration: Calib
     """Return one row of the leads table (rank still to be given), without the words that need an explanation."""
     e = c.episode
     g = found.loc[list(e.rows)]
-    logit = float(calibration(c.logit)) + c.inspected
+    logit = float(calibration(c.logit)) + c.known + c.inspected
     p, low, high = (float(1 / (1 + np.exp(-x))) for x in (logit, logit - Z95 * c.sd, logit + Z95 * c.sd))
     start, end = e.start, max(e.end, e.start + pd.Timedelta(hours=1))
     rule = kind_row(c.kind)
@@ -97,9 +97,12 @@ def _busiest(c: Candidate, fused: Fused, most: int = 72) -> np.ndarray:
 def attributions(c: Candidate, fused: Fused, found: pd.DataFrame, calibration: Calibration) -> tuple[list[dict[str, Any]], str, str]:
     """Return the attribution rows of a lead, and its strongest evidence in words (Chinese, English)."""
     ident = lead_id(c)
-    score = float(calibration(c.logit)) + c.inspected
-    seen = [_part(ident, "inspection", "同期检查结果", "inspection of the same span", float("nan"), c.inspected, 0.0, score)]
-    seen = seen if abs(c.inspected) > 1e-9 else []
+    score = float(calibration(c.logit)) + c.known + c.inspected
+    beside = (
+        ("inspection", "同期检查结果", "inspection of the same span", c.inspected),
+        ("other_times", "该企业其他时段的检查与线索", "visits and leads of the enterprise at other times", c.known),
+    )
+    seen = [_part(ident, name, zh, en, float("nan"), v, 0.0, score) for name, zh, en, v in beside if abs(v) > 1e-9]
     if c.pooled is not None:
         base = float(calibration(c.pooled.base))
         parts = [
@@ -126,6 +129,8 @@ def attributions(c: Candidate, fused: Fused, found: pd.DataFrame, calibration: C
     shrunk = calibration.slope * (c.logit - x.total) - longer
     if abs(shrunk) > 1e-9:
         zh, en = "参数不确定性", "uncertainty of the parameters"
+        if c.queue == Queue.SILENT:
+            zh, en = "未报警证据的上限与参数不确定性", "what unraised evidence can show at most, and uncertainty of the parameters"
         rows.append(_part(ident, "parameter_uncertainty", zh, en, c.sd, shrunk, base, score))
     for members, value in zip(x.players, x.values, strict=True):
         channels = [fused.evidence.channels[k] for k in members]
