@@ -56,7 +56,7 @@ def against_inspections(
         Not evaluable ones included, with the reason.
     """
     wanted = _budgets(budgets)
-    known = decided(inspections, before=decided_before, since=decided_since, without=used_for_fitting or ())
+    known = decided(inspections, before=decided_before, since=decided_since, without=() if used_for_fitting is None else used_for_fitting)
     note = "labels may have been seen in fitting" if used_for_fitting is None else ""
     ordered = by_rank(leads)
     population = None if enterprises is None else pd.Index(enterprises["enterprise_id"].astype(object))
