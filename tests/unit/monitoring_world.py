@@ -148,6 +148,12 @@ def edit(world: World, step: dict[str, Any], seed: int = 1) -> None:
             {"outlet_id": step["outlet"], "start": world.time[a], "end": world.time[0] + pd.Timedelta(minutes=15 * b), "kind": step["kind"]}
         )
         return
+    if do == "hourly":  # the last step: other steps count in quarters of an hour
+        world.time = world.time[::4]
+        world.values = {k: v[::4] for k, v in world.values.items()}
+        world.codes = {k: v[::4] for k, v in world.codes.items()}
+        world.points = world.points.assign(interval_s=3600.0)
+        return
     if do == "no_limits":
         world.limits = world.limits.iloc[:0]
         return

@@ -147,7 +147,7 @@ def expect(panel: Surroundings, *, process_only: bool = False) -> Expectation:
         y = np.where(panel.running[row], z[row], np.nan)
         if np.isfinite(y).sum() < MIN_HOURS or not len(chosen):
             return
-        made = _robust_ridge(y, unit[chosen], known[chosen])
+        made = robust_ridge(y, unit[chosen], known[chosen])
         if made is None:
             return
         count[row] = len(chosen)
@@ -210,8 +210,17 @@ def standardise(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return out, known
 
 
-def _robust_ridge(y: np.ndarray, x: np.ndarray, known: np.ndarray, penalty: float = 1e-2) -> tuple[np.ndarray, float] | None:
-    """Return the fitted values and the explained share; outliers are clipped at three robust standard deviations."""
+def robust_ridge(y: np.ndarray, x: np.ndarray, known: np.ndarray, penalty: float = 1e-2) -> tuple[np.ndarray, float] | None:
+    """Return the fitted values and the explained share; outliers are clipped at three robust standard deviations.
+
+    Parameters
+    ----------
+    y : float array, shape (hour,)
+        Values to explain; what is NaN teaches nothing and gets a fitted value all the same.
+    x : float array, shape (channel, hour)
+        Standardised related channels, 0 where unknown.
+    known : bool array, shape (channel, hour)
+    """
     usable = x.any(axis=1)
     if not usable.any():
         return None

@@ -5,6 +5,7 @@ A :class:`Panel` is made once per feature set and never changed. All arrays have
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -12,12 +13,17 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from workbench.contracts import threads
+from workbench.models.monitoring.digits import Digits, digits_of
+from workbench.models.monitoring.edges import Ahead, Edited, edits_in, errors_of, predict_ahead, reached_by_itself
 from workbench.models.monitoring.expectation import Expectation, expect, standardise, transform
 from workbench.models.monitoring.matching import Match, matches_of
 from workbench.models.monitoring.segments import EDITED, LOWEST, lower_spans, weighted_residual
 from workbench.models.monitoring.ties import tie_rates
 from workbench.models.monitoring.vocabulary import AUXILIARY, FLOW, MONITOR_SYSTEMS
 
+DEPARTS = 6.0
+"""Smallest departure from the own digits that is kept, nats."""
 IDLE_SHARE = 0.15
 """Below this share of its own 90 % level a flow or a power counts as idle (a load floor, not a legal number)."""
 
@@ -200,6 +206,11 @@ class Panel:
         return np.asarray(self.judged & (self.per_day == 24) & self.transformed[1])
 
     @cached_property
+    def digits(self) -> Digits:
+        """Decimal places of the hourly readings against those usual at the point, and the spans that depart from them."""
+        return digits_of(self.hour("hour_any"), np.flatnonzero(self.hourly), self.peers, DEPARTS)
+
+    @cached_property
     def matches(self) -> dict[int, list[Match]]:
         """Spans of each hourly point that an earlier span explains better than the present does."""
         e = self.expectation
@@ -215,6 +226,25 @@ class Panel:
             int(r): lower_spans(weighted_residual(e.residual[r].astype(float), e.noise[r].astype(float)), days * 24, ladder, LOWEST)
             for r in rows
         }
+
+    @cached_property
+    def ahead(self) -> Ahead:
+        """What the hours before and the related channels lead one to expect of the next hour of each hourly point."""
+        return predict_ahead(self, np.flatnonzero(self.hourly))
+
+    @cached_property
+    def switched(self) -> dict[int, tuple[list[Edited], float]]:
+        """Spans of each hourly point that a factor explains, switched on and off within the hour; and what the row reaches by itself."""
+        ahead, z = self.ahead, self.transformed[0]
+        rows = np.flatnonzero(self.hourly & np.isfinite(ahead.spread).any(axis=1)).tolist()
+
+        def one(row: int) -> tuple[list[Edited], float]:
+            error = errors_of(np.where(self.running[row], z[row], np.nan).astype(float), ahead, row)
+            return edits_in(error, ahead.spread[row], ahead.own[row]), reached_by_itself(error, ahead.spread[row], ahead.own[row])
+
+        # one task per row, so the result does not depend on the threads
+        with ThreadPoolExecutor(threads()) as pool:
+            return dict(zip(rows, pool.map(one, rows), strict=True))
 
     @cached_property
     def process_expectation(self) -> Expectation:

@@ -216,4 +216,5 @@ def edited(panel: Panel, values: np.ndarray, rows: np.ndarray) -> Panel:
         residual = e.residual.copy()
         residual[rows] = np.where(made.running[rows], z[rows], np.nan) - e.expected[rows]
         made.__dict__[name] = replace(e, residual=residual)  # where cached_property keeps it
+    made.__dict__["ahead"] = panel.ahead
     return made

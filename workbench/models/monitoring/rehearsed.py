@@ -17,9 +17,10 @@ from workbench.models.monitoring.rehearsal import Plan
 
 FOLDS, SEASON = 3, pd.Timedelta(days=45)
 WEIGHED = (
-    "plateau_nats", "clipping_nats", "scale_nats", "exact_nats", "noisy_nats", "generated_nats", "copy_gain", "drawn_gain", "lag_lost",
-    "step_ratio", "at_top", "cut_off", "level_drop", "level_score", "edge_score", "scatter", "surprise", "uncoupled", "others_lower",
-    "level_rank", "explained", "duration", "second_channel", "whole_device", "jump", "low_level", "abrupt",
+    "plateau_nats", "clipping_nats", "scale_nats", "exact_nats", "noisy_nats", "generated_nats", "digit_nats", "copy_gain", "drawn_gain",
+    "lag_lost", "off_share", "step_ratio", "at_top", "cut_off", "level_drop", "level_score", "edge_score", "scatter", "surprise",
+    "uncoupled", "others_lower", "level_rank", "explained", "duration", "second_channel", "whole_device", "jump", "low_level", "abrupt",
+    "switch_nats", "switch_margin",
 )  # fmt: skip
 """What the trees see of a candidate."""
 RISING = frozenset(
@@ -34,11 +35,16 @@ RISING = frozenset(
         "exact_nats",
         "noisy_nats",
         "generated_nats",
+        "digit_nats",
+        "off_share",
+        "switch_nats",
+        "switch_margin",
     }
 )
 LINEAR = (
-    "plateau_nats", "clipping_nats", "scale_nats", "exact_nats", "noisy_nats", "generated_nats", "copy_gain", "drawn_gain",
-    "level_score", "edge_score", "cut_off", "surprise",
+    "plateau_nats", "clipping_nats", "scale_nats", "exact_nats", "noisy_nats", "generated_nats", "digit_nats", "copy_gain",
+    "drawn_gain", "level_score", "edge_score", "cut_off", "surprise", "off_share",
+    "switch_nats", "switch_margin",
 )  # fmt: skip
 """Features of the line that the trees start from: leaves are flat beyond the examples, a line goes on."""
 FALLING = frozenset({"others_lower", "whole_device"})
@@ -194,6 +200,11 @@ def set_aside(c: pd.DataFrame, y: np.ndarray, kind: np.ndarray) -> np.ndarray:
         mine = (kind == name) & (x > 0)
         if mine.any():
             out |= (y == 0) & (x > np.quantile(x[mine], 0.1))
+    # any edit may leave the digits, and some do at its edges only
+    digits = c["digit_nats"].to_numpy(dtype=float)
+    mine = (kind != "") & (digits > 0)
+    if mine.any():
+        out |= (y == 0) & (digits > np.quantile(digits[mine], 0.25))
     both = np.minimum(np.nan_to_num(c["level_score"].to_numpy(dtype=float)), np.nan_to_num(c["edge_score"].to_numpy(dtype=float)))
     mine = np.isin(kind, ("scaled", "lowered")) & (c["scale_nats"].to_numpy(dtype=float) > 0)
     if mine.any():

@@ -24,7 +24,7 @@ from workbench.models.monitoring.segments import (
     weighted_residual,
 )
 
-FAMILIES = ("plateau", "clipping", "scale", "copy", "generated")
+FAMILIES = ("plateau", "clipping", "scale", "copy", "generated", "digits")
 """Families of detectors that the rehearsal covers."""
 STRENGTHS = {
     "plateau_nats": ("values_stay_constant",),
@@ -33,11 +33,13 @@ STRENGTHS = {
     "exact_nats": ("history_copied_exactly",),
     "noisy_nats": ("history_copied_with_noise",),
     "generated_nats": ("values_generated",),
+    "digit_nats": ("readings_leave_own_resolution",),
 }
 """Strength of the detectors over the same span, one feature each."""
 FEATURES = (
     *STRENGTHS, "copy_gain", "drawn_gain", "lag_lost", "step_ratio", "at_top", "cut_off", "level_drop",
-    "level_score", "edge_score", "scatter", "surprise", "uncoupled", "others_lower", "level_rank", "explained",
+    "level_score", "edge_score", "scatter", "surprise", "uncoupled", "others_lower", "level_rank", "explained", "off_share", "switch_nats",
+    "switch_margin",
 )  # fmt: skip
 """Features of a described candidate, in the order of ``scoring.yml``."""
 NULL_DAYS = (1, 2, 4, 7, 14, 30)
@@ -139,6 +141,7 @@ def describe(panel: Panel, c: pd.DataFrame, spans: pd.DataFrame) -> pd.DataFrame
             table[hit, feature[k]] = np.maximum(table[hit, feature[k]], nats[k])
         table[index, column["copy_gain"]] = _overlap_gain(panel, row, lo, hi)
         gain, lag = generator_gain(r.y, lo, hi)
+        switched = _switched(panel, row, lo, hi)
         into, out_of = jumps(r.level, lo, hi)
         edge = 0.5 * (np.where(np.isfinite(into), into, out_of) + np.where(np.isfinite(out_of), out_of, into))
         for name, x in (
@@ -151,6 +154,8 @@ def describe(panel: Panel, c: pd.DataFrame, spans: pd.DataFrame) -> pd.DataFrame
             ("scatter", r.scatter(lo, hi) - r.at(r.usual_scatter, length)),
             ("surprise", np.log(np.maximum(r.surprise.mean(lo, hi), 0.05))),
             ("others_lower", _others(panel, row, lo, hi, row_of)),
+            ("switch_nats", switched[0]),
+            ("switch_margin", switched[1]),
             ("explained", np.full(len(index), float(panel.expectation.explained[row]))),
         ):
             table[index, column[name]] = x
@@ -159,6 +164,7 @@ def describe(panel: Panel, c: pd.DataFrame, spans: pd.DataFrame) -> pd.DataFrame
             known = inside[np.isfinite(inside)]
             if not known.size:
                 continue
+            table[i, column["off_share"]] = panel.digits.off[row, p:q].sum() / known.size
             at_top = inside == known.max()
             table[i, column["at_top"]] = at_top.sum() / known.size
             over = r.over[p:q][at_top]
@@ -187,6 +193,16 @@ def _overlap_gain(panel: Panel, row: int, a: np.ndarray, b: np.ndarray) -> np.nd
     for m in panel.matches.get(row, []):
         out = np.where((a < m.last) & (b > m.first), np.maximum(out, np.log1p(m.gain - LEAST)), out)
     return out
+
+
+def _switched(panel: Panel, row: int, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return what a factor switched on and off over most of each span explains, as a logarithm, and that over the row's own."""
+    out = np.zeros(len(a))
+    spans, usual = panel.switched.get(row, ([], 1.0))
+    for s in spans:
+        common = np.minimum(b, s.last) - np.maximum(a, s.first)
+        out = np.where(common >= 0.5 * np.minimum(b - a, s.last - s.first), np.maximum(out, s.nats), out)
+    return np.log1p(out), np.where(out > 0, np.log(np.maximum(out, 1e-9) / usual), -3.0).clip(-3.0)
 
 
 def _others(panel: Panel, row: int, a: np.ndarray, b: np.ndarray, row_of: object) -> np.ndarray:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from workbench.models.monitoring.detectors.bunching import monthly_means_bunch_under_notch, values_bunch_at_limit
 from workbench.models.monitoring.detectors.copies import history_copied_exactly, history_copied_with_noise
+from workbench.models.monitoring.detectors.digits import readings_leave_own_resolution
 from workbench.models.monitoring.detectors.marks import calibration_shows_no_gas_step, mark_contradicts_operation
 from workbench.models.monitoring.detectors.noise import purge_off_schedule, values_generated
 from workbench.models.monitoring.detectors.operation import (
@@ -40,6 +41,7 @@ DETECTORS: dict[str, Callable[..., Verdicts]] = {
         history_copied_exactly,
         history_copied_with_noise,
         values_generated,
+        readings_leave_own_resolution,
         purge_off_schedule,
         outage_when_exceedance_predicted,
         mark_contradicts_operation,

@@ -16,6 +16,8 @@ from workbench.models.monitoring.vocabulary import OXYGEN
 
 LONGEST = (2, 3, 5, 7, 10, 14, 21, 30)
 AMBIENT_O2 = 20.9
+SWITCHED = 8.0
+"""Smallest gain of a factor switched on and off within the hour that makes a span of hourly readings, nats."""
 
 
 def daily_residual(expectation: Expectation, days: int) -> np.ndarray:
@@ -98,11 +100,9 @@ def _hourly_edits(panel: Panel, rows: np.ndarray, slope: bool, least: float, dro
     for row in rows.tolist():
         residual = weighted_residual(e.residual[row].astype(float), e.noise[row].astype(float))
         step = sums_of(np.abs(np.diff(panel.hour("hour_mean")[row].astype(float), prepend=np.nan)))
-        for a, b, score in panel.lowered.get(row, []):
-            if score < least:
-                continue
+        for a, b, score, size in _lower(panel, row, least):
             first, last = np.array([a]), np.array([b])
-            drop = -float(contrast(residual, first, last)[0])
+            drop = float(np.fmax(-contrast(residual, first, last)[0], size))
             beside = step.mean(np.array([a - BESIDE, b]), np.array([a, b + BESIDE]))
             inside = float(step.mean(first, last)[0])
             usual = float(np.nanmean(beside)) if np.isfinite(beside).any() else 0.0
@@ -118,6 +118,19 @@ def _hourly_edits(panel: Panel, rows: np.ndarray, slope: bool, least: float, dro
             start, end = panel.first_day + a * hour, panel.first_day + b * hour
             out.append({"row": row, "start": start, "end": end, "nats": 0.5 * score**2, **numbers})
     return out
+
+
+def _lower(panel: Panel, row: int, least: float) -> list[tuple[int, int, float, float]]:
+    """Return first hour, hour after the last, score and size (NaN: not told) of the spans of a row that lie lower.
+
+    A span found by its edges takes the place of what the level alone found there.
+    """
+    switched = [s for s in panel.switched.get(row, ([], 1.0))[0] if s.nats >= SWITCHED]
+    spans = [(s.first, s.last, float(np.sqrt(2 * s.nats)), s.size) for s in switched]
+    for a, b, score in panel.lowered.get(row, []):
+        if score >= least and not any(a < s.last and b > s.first for s in switched):
+            spans.append((a, b, score, np.nan))
+    return sorted(spans)
 
 
 def _median_or(x: np.ndarray, other: float) -> float:
