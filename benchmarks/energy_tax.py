@@ -18,43 +18,13 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from workbench.contracts import EntryMissing, Period, limit_threads
+from workbench.catalog import MemoryCatalog
+from workbench.contracts import Period, limit_threads
 from workbench.models import load
 
 START = pd.Timestamp("2025-01-01")
 ROLES = ("production", "treatment", "total", "standby")
 GOAL_S = 20.0
-
-
-class District:
-    """A catalog held in memory, its power cube on disk; the first ``n`` enterprises of it."""
-
-    name = "synthetic meters"
-
-    def __init__(self, folder: Path, tables: dict[str, pd.DataFrame], period: Period) -> None:
-        self.folder, self.tables, self.period = folder, tables, period
-
-    def has(self, entry: str) -> bool:
-        """Whether the entry is there."""
-        return entry in self.tables or (self.folder / f"{entry}.zarr").is_dir()
-
-    def table(self, entry: str, columns: list[str] | None = None) -> pd.DataFrame:
-        """Return a table."""
-        if entry not in self.tables:
-            raise EntryMissing("no such entry", got=entry)
-        return self.tables[entry] if columns is None else self.tables[entry][columns]
-
-    def cube(self, entry: str) -> xr.Dataset:
-        """Return a lazy cube."""
-        return xr.open_zarr(self.folder / f"{entry}.zarr", chunks={}, consolidated=False)
-
-    def labels(self, decided_before: pd.Timestamp | None = None) -> pd.DataFrame:
-        """Return no inspections."""
-        return pd.DataFrame(columns=["enterprise_id", "decided_on", "period_start", "period_end", "finding", "kinds"])
-
-    def path_of(self, relative: str) -> str:
-        """Return a full path."""
-        return str(self.folder / relative)
 
 
 def main() -> None:
@@ -103,7 +73,8 @@ def warm_up() -> None:
 def timed(folder: Path, enterprises: int, period: Period) -> tuple[float, int]:
     """Return the seconds from cube to findings and channels, and the number of findings."""
     began = time.perf_counter()
-    catalog = District(folder, tables_of(enterprises), period)
+    power = xr.open_zarr(folder / "obs_power.zarr", chunks={}, consolidated=False)
+    catalog = MemoryCatalog(tables_of(enterprises), {"obs_power": power}, period, name="synthetic meters")
     model = load("energy_tax")
     features = model.features(catalog, period)
     fitted = model.fit(features, catalog.labels(), seed=1)

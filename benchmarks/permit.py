@@ -17,43 +17,12 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from workbench.contracts import EntryMissing, Period, limit_threads
+from workbench.catalog import MemoryCatalog
+from workbench.contracts import Period, limit_threads
 from workbench.models import load
 
 START = pd.Timestamp("2021-01-01")
 GOAL_S = 30.0
-
-
-class District:
-    """A catalog held in memory, its cubes on disk."""
-
-    name = "synthetic permits"
-
-    def __init__(self, folder: Path, tables: dict[str, pd.DataFrame], end: pd.Timestamp) -> None:
-        self.folder, self.tables, self.period = folder, tables, Period(START, end)
-
-    def has(self, entry: str) -> bool:
-        """Whether the entry is there."""
-        return entry in self.tables or (self.folder / f"{entry}.zarr").is_dir()
-
-    def table(self, entry: str, columns: list[str] | None = None) -> pd.DataFrame:
-        """Return a table."""
-        if entry not in self.tables:
-            raise EntryMissing("no such entry", got=entry)
-        return self.tables[entry] if columns is None else self.tables[entry][columns]
-
-    def cube(self, entry: str) -> xr.Dataset:
-        """Return a lazy cube."""
-        return xr.open_zarr(self.folder / f"{entry}.zarr", chunks={}, consolidated=False)
-
-    def labels(self, decided_before: pd.Timestamp | None = None) -> pd.DataFrame:
-        """Return no inspections."""
-        columns = ["enterprise_id", "decided_on", "period_start", "period_end", "finding", "kinds"]
-        return pd.DataFrame(columns=columns)
-
-    def path_of(self, relative: str) -> str:
-        """Return a full path."""
-        return str(self.folder / relative)
 
 
 def main() -> None:
@@ -105,7 +74,7 @@ def main() -> None:
     )
 
 
-def run(model: object, district: District) -> tuple[float, dict[str, float], int, int]:
+def run(model: object, district: MemoryCatalog) -> tuple[float, dict[str, float], int, int]:
     """Return seconds in all and by part, and the number of rule results and findings."""
     clock = [time.perf_counter()]
     book = model.open(district, district.period)  # type: ignore[attr-defined]
@@ -120,7 +89,7 @@ def run(model: object, district: District) -> tuple[float, dict[str, float], int
     return clock[-1] - clock[0], parts, features.sizes["result"], len(findings)
 
 
-def synthesise(folder: Path, permits: int, years: int, seed: int = 1) -> District:
+def synthesise(folder: Path, permits: int, years: int, seed: int = 1) -> MemoryCatalog:
     """Write cubes and make tables of a district in which most duties are kept."""
     rng = np.random.default_rng(seed)
     folder.mkdir(parents=True)
@@ -152,7 +121,8 @@ def synthesise(folder: Path, permits: int, years: int, seed: int = 1) -> Distric
             "street_town": "镇",
         }
     )
-    return District(folder, tables, end)
+    cubes = {f.stem: xr.open_zarr(f, chunks={}, consolidated=False) for f in sorted(folder.glob("obs_*.zarr"))}
+    return MemoryCatalog(tables, cubes, Period(START, end), name="synthetic permits")
 
 
 LEVEL = {"a21026": 20, "a21002": 60, "a34013": 8, "a19001": 9, "a00000": 1e5, "w01018": 40, "w21003": 4, "w00000": 30, "power": 200}

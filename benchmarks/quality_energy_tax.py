@@ -18,24 +18,20 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from _reviews import SHARED, Reviewed, add_districts, both_sides, clustered, headline, precision_lines, reliability
 
-from workbench.catalog import open_catalog
 from workbench.contracts import limit_threads
-from workbench.evaluation import pairs_with_truth, read_truth, wilson
-from workbench.models import load
+from workbench.evaluation import wilson
 from workbench.models.energy_tax.episodes import episodes_of
 from workbench.models.energy_tax.load_state import causal_features, fit_load_states, macro_f1
 from workbench.models.energy_tax.meters import learn_works
 from workbench.models.rule_settings import read_settings
 
-ROOT = Path(__file__).resolve().parents[1]
 STEP = pd.Timedelta("15min")
 SPLIT = pd.Timestamp("2018-05-01")
 
@@ -45,10 +41,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--only", choices=["steel", "rolling", "injected", "districts"], help="one part instead of all")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[71, 72, 73, 74])
-    shared = Path(os.environ.get("WORKBENCH_SHARED", ROOT.parent / "shared"))
-    parser.add_argument("--steel", type=Path, default=shared / "data" / "steel" / "steel_2018H1.csv")
-    parser.add_argument("--practice", type=Path, default=shared / "data" / "district" / "catalog.yml")
+    add_districts(parser, [71, 72, 73, 74])
+    parser.add_argument("--steel", type=Path, default=SHARED / "data" / "steel" / "steel_2018H1.csv")
     options = parser.parse_args()
     limit_threads()
     value, low, high, n, peers = None, None, None, 0, {}
@@ -68,7 +62,8 @@ def main() -> None:
     if "injected" in parts:
         injected(steel, 8 if options.quick else 60)
     if "districts" in parts:
-        districts(options)
+        for name, side in both_sides("energy_tax", options, quick=options.quick).items():
+            districts(name, side)
     best = max(peers.values(), default=None)
     ratios = {"best_peer": round(value / best, 3)} if value and best else {}
     line = {"name": "steel_state_macro_f1", "value": value, "unit": "1", "low": low, "high": high, "n": n, "peers": peers, "ratios": ratios}
@@ -375,91 +370,23 @@ def _found(q: dict[str, object], alarms: list[Alarm], bar: float) -> tuple[int, 
 # ---- districts -------------------------------------------------------------------------------------------------------
 
 
-def districts(options: argparse.Namespace) -> None:
-    """Print precision by rule and recall by kind, own district beside the practice district."""
-    found, truths = [], []
-    with tempfile.TemporaryDirectory() as folder:
-        for seed in options.seeds[:1] if options.quick else options.seeds:
-            from workbench.district import generate
-
-            scale = "tiny" if options.quick else "small"
-            f, t = review(generate(Path(folder) / str(seed), scale=scale, seed=seed, progress=False), f"s{seed}:")
-            found.append(f)
-            truths.append(t)
-    sides = {"own": (pd.concat(found, ignore_index=True), pd.concat(truths, ignore_index=True))}
-    if options.practice.is_file() and not options.quick:
-        sides["practice"] = review(options.practice, "")
-    for name, (findings, truth) in sides.items():
-        violators = truth["enterprise_id"].nunique()
-        print(f"\n-- {name} district(s): {violators} enterprises with violations, {len(findings)} findings with a p")
-        scored(findings, truth)
-
-
-def review(catalog_file: Path, prefix: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return findings that carry a probability, and truth, of one district, enterprise ids prefixed."""
-    catalog = open_catalog(catalog_file)
-    model = load("energy_tax")
-    features = model.features(catalog, catalog.period)
-    findings = model.fit(features, catalog.labels(), seed=7).assess(features)
-    findings = findings[findings["p_breach"].notna()].copy()
-    truth = read_truth(Path(catalog_file).parent / "truth.parquet").copy()
-    for frame in (findings, truth):
-        frame["enterprise_id"] = prefix + frame["enterprise_id"]
-    return findings.reset_index(drop=True), truth.reset_index(drop=True)
-
-
-def scored(findings: pd.DataFrame, truth: pd.DataFrame) -> None:
-    """Print one district's precision by rule, recall by kind and mechanism, and calibration; 95 % Wilson intervals."""
-    pairs = pairs_with_truth(findings, truth)
-    findings["right"] = False
-    findings.loc[pairs["row"].unique(), "right"] = True
-    raised = findings[findings["verdict"] == "breach"]
-    for rule, g in raised.groupby("detector"):
-        share = g.groupby("enterprise_id")["right"].mean()
-        low, high = wilson(float(share.sum()), len(share))
-        print(f"precision {rule:34s} {share.mean():.2f} [{low:.2f}, {high:.2f}] n={len(share)}, mean p {g['p_breach'].mean():.2f}")
-    strict = pairs[pairs["row"].isin(raised.index)]
-    rng = np.random.default_rng(5)
+def districts(name: str, side: Reviewed) -> None:
+    """Print one side's precision by rule, recall by kind and mechanism, and reliability; 95 % intervals."""
+    print(headline(name, side))
+    raised = side.raised
+    print("\n".join(precision_lines(raised)))
     for kind in ("treatment_off", "carbon_overdue", "false_report"):
-        own = set(findings.index[findings["kind"] == kind])
-        for mechanism, g in truth[truth["kind"] == kind].groupby("mechanism"):
-            reached = g.index.isin(strict.loc[strict["row"].isin(own), "violation"])
-            each = pd.DataFrame({"e": g["enterprise_id"], "hit": reached}).groupby("e")["hit"].agg(["sum", "size"])
-            low, high = _clustered(each["sum"].to_numpy(float), each["size"].to_numpy(float), rng)
-            some = float((each["sum"] > 0).sum())
-            low_e, high_e = wilson(some, len(each))
+        own = raised.index[raised["kind"] == kind]
+        for mechanism, g in side.truth[side.truth["kind"] == kind].groupby("mechanism"):
+            hit = pd.Series(side.reached(g.index, own))
+            share, low, high = clustered(hit, g["enterprise_id"])
+            some = hit.groupby(g["enterprise_id"].to_numpy()).any()
+            low_e, high_e = wilson(float(some.sum()), len(some))
             print(
-                f"recall    {kind + ' / ' + str(mechanism):34s} rows {reached.mean():.2f} [{low:.2f}, {high:.2f}] n={len(g)}; "
-                f"enterprises {some / len(each):.2f} [{low_e:.2f}, {high_e:.2f}] n={len(each)}"
+                f"recall    {kind + ' / ' + str(mechanism):34s} rows {share:.2f} [{low:.2f}, {high:.2f}] n={len(g)}; "
+                f"enterprises {some.mean():.2f} [{low_e:.2f}, {high_e:.2f}] n={len(some)}"
             )
-    reliability(findings)
-
-
-def _clustered(hit: np.ndarray, of: np.ndarray, rng: np.random.Generator) -> tuple[float, float]:
-    """Return the 95 % interval of a ratio of sums, clusters resampled; Wilson over clusters where all or none are hit."""
-    if hit.sum() in (0, of.sum()):
-        return wilson(float(len(hit)) if hit.sum() else 0.0, float(len(hit)))
-    drawn = rng.integers(0, len(hit), (2000, len(hit)))
-    low, high = np.quantile(hit[drawn].sum(axis=1) / of[drawn].sum(axis=1), [0.025, 0.975])
-    return float(low), float(high)
-
-
-def reliability(findings: pd.DataFrame) -> None:
-    """Print the reliability table: mean probability against the observed share, findings too thin to raise included."""
-    p, y = findings["p_breach"].to_numpy(), findings["right"].to_numpy(float)
-    brier, alone = np.mean((p - y) ** 2), y.mean() * (1 - y.mean())
-    print(f"reliability of p_breach (95 % Wilson; n={len(p)}): Brier {brier:.3f}, the base rate alone {alone:.3f}")
-    groups = {"all": np.ones(len(p), bool)}
-    for kind in ("treatment_off", "carbon_overdue", "false_report"):
-        groups[kind] = (findings["kind"] == kind).to_numpy()
-    for name, mine in groups.items():
-        words = []
-        for low_p, high_p in ((0.0, 0.1), (0.1, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 1.01)):
-            at = mine & (p >= low_p) & (p < high_p)
-            if at.any():
-                low, high = wilson(float(y[at].sum()), float(at.sum()))
-                words.append(f"{p[at].mean():.2f} → {y[at].mean():.2f} [{low:.2f}, {high:.2f}] n={at.sum()}")
-        print(f"  {name:15s} " + "; ".join(words))
+    print("\n".join(reliability(side.findings)))
 
 
 if __name__ == "__main__":

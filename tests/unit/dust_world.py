@@ -2,49 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 
-from workbench.contracts import EntryMissing, Period
+from workbench.catalog.memory import MemoryCatalog, cube_of
+from workbench.contracts import Period
 
 POINT = {"role": "", "range_low": np.nan, "range_high": np.nan, "resolution": 1.0, "interval_s": 3600.0, "installed_on": pd.NaT}
-
-
-@dataclass
-class MemoryCatalog:
-    """The part of a catalog that models see, from tables and cubes held in memory."""
-
-    tables: Mapping[str, pd.DataFrame]
-    cubes: Mapping[str, xr.Dataset]
-    period: Period
-    name: str = "memory"
-    inspections: pd.DataFrame = field(
-        default_factory=lambda: pd.DataFrame(columns=["enterprise_id", "period_start", "period_end", "finding", "kinds"])
-    )
-
-    def has(self, entry: str) -> bool:
-        return entry in self.tables or entry in self.cubes
-
-    def table(self, entry: str, columns: list[str] | None = None) -> pd.DataFrame:
-        if entry not in self.tables:
-            raise EntryMissing("no such entry", got=entry)
-        return self.tables[entry][columns].copy() if columns else self.tables[entry].copy()
-
-    def cube(self, entry: str) -> xr.Dataset:
-        if entry not in self.cubes:
-            raise EntryMissing("no such entry", got=entry)
-        return self.cubes[entry]
-
-    def labels(self, decided_before: pd.Timestamp | None = None) -> pd.DataFrame:
-        return self.inspections
-
-    def path_of(self, relative: str) -> str:
-        return relative
 
 
 @dataclass
@@ -91,16 +58,6 @@ class Town:
             tables["clips"] = pd.DataFrame(seen).assign(clip_id=[f"C{k}" for k in range(len(seen))], path="", fps=8.0)
         cubes = {"obs_dust": cube_of(ids[:n], self.hours, self.value[:n]), "obs_ambient": cube_of(ids[n:], self.hours, self.value[n:])}
         return MemoryCatalog(tables, cubes, Period(self.hours[0], self.hours[-1] + pd.Timedelta("1h")))
-
-
-def cube_of(ids: list[str], hours: pd.DatetimeIndex, value: np.ndarray) -> xr.Dataset:
-    """Return an observation cube, mark N wherever a value arrived."""
-    value = value.astype(np.float32)
-    mark = np.where(np.isfinite(value), 0, 255).astype(np.uint8)
-    return xr.Dataset(
-        {"value": (("point", "time"), value), "mark": (("point", "time"), mark)},
-        coords={"point": np.asarray(ids, dtype=object), "time": hours.to_numpy()},
-    )
 
 
 def ar1(rng: np.random.Generator, shape: tuple[int, ...], rho: float) -> np.ndarray:

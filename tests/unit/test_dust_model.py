@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
-from dust_world import MemoryCatalog, Town, ar1, make_town
+from dust_world import Town, ar1, make_town
 
+from workbench.catalog import MemoryCatalog
 from workbench.contracts import KIND_WORDS, Kind
 from workbench.models.dust.model import DustModel
 from workbench.models.dust.scoring import LABELS
@@ -162,9 +165,9 @@ def test_what_is_missing_is_said_and_never_compliant(what: str) -> None:
         town.value[1] = np.nan
     catalog = town.catalog()
     if what == "cube":
-        catalog.cubes = {"obs_ambient": catalog.cubes["obs_ambient"]}  # type: ignore[misc]
+        catalog = replace(catalog, cubes={"obs_ambient": catalog.cubes["obs_ambient"]})
     if what == "weather":
-        catalog.tables = {k: v for k, v in catalog.tables.items() if k != "weather"}  # type: ignore[misc]
+        catalog = replace(catalog, tables={k: v for k, v in catalog.tables.items() if k != "weather"})
     findings = judge(catalog)
     if what == "weather":
         assert "E01" in set(raised(findings)["enterprise_id"])

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from dust_world import cube_of
 
+from workbench.catalog.memory import cube_of
 from workbench.contracts import Kind, Ruling
 from workbench.models.additive import probability
 from workbench.models.dust import rules_clips, rules_series

@@ -6,6 +6,7 @@ returns a :class:`Catalog`: tables are validated at first read, cubes stay lazy,
 
 from workbench.catalog.document import CatalogDocument
 from workbench.catalog.lint import LintError, lint_catalog
+from workbench.catalog.memory import MemoryCatalog
 from workbench.catalog.opening import GenerationSpec, needs_generation, open_catalog
 from workbench.catalog.report import CheckReport, check_report
 from workbench.catalog.view import Catalog
@@ -16,6 +17,7 @@ __all__ = [
     "CheckReport",
     "GenerationSpec",
     "LintError",
+    "MemoryCatalog",
     "check_report",
     "lint_catalog",
     "needs_generation",

@@ -14,6 +14,7 @@ import xarray as xr
 
 from workbench.catalog.allowed import READERS
 from workbench.catalog.document import CatalogDocument
+from workbench.catalog.labels import decided
 from workbench.catalog.reading import TRUTH, lazily, names_truth, refuse, storage
 from workbench.catalog.rules import REFERENCE
 from workbench.contracts import (
@@ -188,13 +189,7 @@ class Catalog:
             Rows of ``inspections`` with a decision day, in its order; an inspection without a decision is no label.
             Empty (with all columns) where the catalog has no inspections.
         """
-        if not self.has("inspections"):
-            return conform("inspections", pd.DataFrame({c: [] for c in TABLES["inspections"].columns}))
-        frame = self.table("inspections")
-        known = frame["decided_on"].notna()
-        if decided_before is not None:
-            known &= frame["decided_on"] < pd.Timestamp(decided_before)
-        return frame[known].reset_index(drop=True)
+        return decided(self.table("inspections") if self.has("inspections") else None, decided_before)
 
     @functools.cached_property
     def period(self) -> Period:

@@ -1,0 +1,68 @@
+"""A catalog held in memory: models run on tables and cubes of one's own making, without a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from workbench.catalog.labels import decided
+from workbench.contracts import EntryMissing, Mark, Period
+
+
+@dataclass(frozen=True)
+class MemoryCatalog:
+    """What models ask of a catalog (:class:`workbench.contracts.CatalogView`), from DataFrames and Datasets; nothing is checked.
+
+    Parameters
+    ----------
+    tables : mapping of str to DataFrame
+        By entry; ``inspections`` may be among them.
+    cubes : mapping of str to Dataset
+        By entry, dims (point, time); may be lazy.
+    period : Period
+        Span of the cubes.
+    name : str
+        For records.
+    """
+
+    tables: Mapping[str, pd.DataFrame]
+    cubes: Mapping[str, xr.Dataset]
+    period: Period
+    name: str = "memory"
+
+    def has(self, entry: str) -> bool:
+        """Return whether the entry is in the catalog."""
+        return entry in self.tables or entry in self.cubes
+
+    def table(self, entry: str, columns: list[str] | None = None) -> pd.DataFrame:
+        """Return a copy of a table; raises EntryMissing where absent."""
+        if entry not in self.tables:
+            raise EntryMissing("no such table in this catalog", got=entry, allowed=sorted(self.tables))
+        return self.tables[entry].copy() if columns is None else self.tables[entry][columns].copy()
+
+    def cube(self, entry: str) -> xr.Dataset:
+        """Return a cube; raises EntryMissing where absent."""
+        if entry not in self.cubes:
+            raise EntryMissing("no such cube in this catalog", got=entry, allowed=sorted(self.cubes))
+        return self.cubes[entry]
+
+    def labels(self, decided_before: pd.Timestamp | None = None) -> pd.DataFrame:
+        """Return inspections whose decision was known before a day (all decided ones where absent); empty where there are none."""
+        return decided(self.tables.get("inspections"), decided_before)
+
+    def path_of(self, relative: str) -> str:
+        """Return the path unchanged: there is no catalog file to start from."""
+        return relative
+
+
+def cube_of(point_ids: Sequence[str], times: pd.DatetimeIndex, value: np.ndarray) -> xr.Dataset:
+    """Return an observation cube of values of shape (point, time), marked normal wherever one arrived (is not NaN)."""
+    mark = np.where(np.isfinite(value), int(Mark.NORMAL), int(Mark.NONE)).astype(np.uint8)
+    return xr.Dataset(
+        {"value": (("point", "time"), value.astype(np.float32)), "mark": (("point", "time"), mark)},
+        coords={"point": np.asarray(point_ids, dtype=object), "time": times.to_numpy()},
+    )
