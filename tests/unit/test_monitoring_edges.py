@@ -46,7 +46,7 @@ def predicted(z: np.ndarray) -> Ahead:
 
 def gain_over(z: np.ndarray, a: int, b: int) -> float:
     ahead = predicted(z)
-    found = edits_in(errors_of(z[0], ahead, 0), ahead.spread[0], ahead.own[0])
+    found = edits_in(errors_of(z[0], ahead, 0), ahead, 0)
     return max((s.nats for s in found if s.first < b and s.last > a), default=0.0)
 
 
@@ -55,11 +55,11 @@ def test_a_factor_is_found_to_the_hour_with_its_size(factor: float) -> None:
     z = process(1)
     z[0, 2000:2300] += np.log(factor)
     ahead = predicted(z)
-    found = edits_in(errors_of(z[0], ahead, 0), ahead.spread[0], ahead.own[0])
+    found = edits_in(errors_of(z[0], ahead, 0), ahead, 0)
     best = max(found, key=lambda s: s.nats)
     assert (best.first, best.last) == (2000, 2300)
     assert abs(best.size + np.log(factor)) < 0.15
-    assert best.nats > 2 * max(reached_by_itself(errors_of(z[0], ahead, 0), ahead.spread[0], ahead.own[0]), 1.0)
+    assert best.nats > 2 * max(reached_by_itself(errors_of(z[0], ahead, 0), ahead, 0), 1.0)
 
 
 def test_what_is_gradual_gains_far_less_than_what_is_switched() -> None:
@@ -83,24 +83,24 @@ def test_edits_upwards_are_not_looked_for_and_set_the_null() -> None:
     up = z[0].copy()
     up[2000:2300] += 0.6
     error = errors_of(up, ahead, 0)
-    assert not any(s.first == 2000 and s.last == 2300 for s in edits_in(error, ahead.spread[0], ahead.own[0]))
-    assert any(s.first == 2000 and s.last == 2300 for s in edits_in(-error, ahead.spread[0], ahead.own[0]))
+    assert not any(s.first == 2000 and s.last == 2300 for s in edits_in(error, ahead, 0))
+    assert any(s.first == 2000 and s.last == 2300 for s in edits_in(-error, ahead, 0))
     # one odd rise in half a year does not change what a row reaches by itself
-    usual = reached_by_itself(errors_of(z[0], ahead, 0), ahead.spread[0], ahead.own[0])
-    assert reached_by_itself(error, ahead.spread[0], ahead.own[0]) < usual + 5
+    usual = reached_by_itself(errors_of(z[0], ahead, 0), ahead, 0)
+    assert reached_by_itself(error, ahead, 0) < usual + 5
 
 
 def test_spans_do_not_touch_and_gaps_and_short_histories_are_nothing() -> None:
     z = process(5)
     z[0, ::2] = np.nan
     ahead = predicted(z)
-    assert edits_in(errors_of(z[0], ahead, 0), ahead.spread[0], ahead.own[0]) == []
+    assert edits_in(errors_of(z[0], ahead, 0), ahead, 0) == []
     short = predicted(process(5)[:, :100])
     assert np.isnan(short.spread).all()
     full = process(6)
     full[0, 1000:1200] -= 0.6
     full[0, 1500:1900] -= 0.4
     ahead = predicted(full)
-    found = edits_in(errors_of(full[0], ahead, 0), ahead.spread[0], ahead.own[0])
+    found = edits_in(errors_of(full[0], ahead, 0), ahead, 0)
     assert all(one.last <= two.first for one, two in pairwise(found))
     assert {(1000, 1200), (1500, 1900)} <= {(s.first, s.last) for s in found}

@@ -27,8 +27,11 @@ SHORTEST, LONGEST = 72, 1100
 """Lengths that are tried, hours."""
 FREEDOM = 3.0
 """Degrees of freedom of the prediction errors."""
-EFFECTIVE, MOST = 0.3, 1.0
-"""Weight of an hour between the edges, and the most that one may say before it, nats."""
+WINDOW, FEWEST, MOST = 240, 0.15, 1.0
+"""Hours over which errors are summed to learn how many of them count as one, the least that one is let count for, and the most that an
+hour between the edges may say, nats."""
+FLOOR, TIED = 0.05, 0.02
+"""Readings no higher than this quantile, where so many readings share it, stand at the detection floor and say nothing."""
 LEAST = 4.0
 """Smallest gain of a span that is kept, nats."""
 PENALTY, ROUNDS = 1e-3, 4
@@ -48,11 +51,17 @@ class Ahead:
         Weights of the readings one and two hours ago.
     spread : float32 array, shape (row, hour)
         Robust spread of the errors at the predicted level.
+    effective : float array, shape (row,)
+        How many independent errors one error counts for: sums of errors that hang together scatter more than they should.
+    floor : float array, shape (row,)
+        Transformed reading that stands at the detection floor.
     """
 
     others: np.ndarray
     own: np.ndarray
     spread: np.ndarray
+    effective: np.ndarray
+    floor: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -82,6 +91,7 @@ def predict_ahead(panel: Surroundings, rows: np.ndarray) -> Ahead:
     others = np.full(z.shape, np.nan, np.float32)
     spread = np.full(z.shape, np.nan, np.float32)
     own = np.zeros((len(z), 2))
+    effective, floor = np.ones(len(z)), np.full(len(z), -np.inf)
 
     def fill(row: int) -> None:
         chosen = predictors_of(panel, row)
@@ -100,22 +110,25 @@ def predict_ahead(panel: Surroundings, rows: np.ndarray) -> Ahead:
         others[row] = np.where(beside, rest, np.nan)
         predicted = np.where(use, rest + beta[0] * np.nan_to_num(one) + beta[1] * np.nan_to_num(two), np.nan)
         spread[row] = noise_by_level(np.nan_to_num(predicted), y - predicted)
+        floor[row] = _floor(y)
+        effective[row] = _effective(np.where(y > floor[row], y - predicted, np.nan) / spread[row])
 
     # every row is written by one call only, so the result does not depend on the threads
     with ThreadPoolExecutor(threads()) as pool:
         list(pool.map(fill, rows.tolist()))
-    return Ahead(others, own, spread)
+    return Ahead(others, own, spread, effective, floor)
 
 
 def errors_of(y: np.ndarray, ahead: Ahead, row: int) -> np.ndarray:
-    """Return the prediction errors of a row with readings ``y`` (transformed), NaN where the hour before is not known."""
+    """Return the prediction errors of a row with readings ``y`` (transformed), NaN where the hour before is not known or at the floor."""
     one, two = _before(y)
-    return np.asarray(y - ahead.others[row] - ahead.own[row, 0] * one - ahead.own[row, 1] * two)
+    return np.asarray(np.where(y > ahead.floor[row], y, np.nan) - ahead.others[row] - ahead.own[row, 0] * one - ahead.own[row, 1] * two)
 
 
-def edits_in(error: np.ndarray, spread: np.ndarray, own: np.ndarray) -> list[Edited]:
+def edits_in(error: np.ndarray, ahead: Ahead, row: int) -> list[Edited]:
     """Return the disjoint spans of a row that a factor under one explains, in order of time."""
-    gain, first, size = _best(error, spread, float(own[0]), float(own[1]), np.array(SIZES), SHORTEST, LONGEST, FREEDOM, EFFECTIVE, MOST)
+    one, two, effective = float(ahead.own[row, 0]), float(ahead.own[row, 1]), float(ahead.effective[row])
+    gain, first, size = _best(error, ahead.spread[row], one, two, np.array(SIZES), SHORTEST, LONGEST, FREEDOM, effective, MOST)
     order = np.flatnonzero(gain >= LEAST)
     order = order[np.argsort(-gain[order], kind="stable")]
     taken = np.zeros(len(error) + 1, dtype=bool)
@@ -128,9 +141,9 @@ def edits_in(error: np.ndarray, spread: np.ndarray, own: np.ndarray) -> list[Edi
     return sorted(out, key=lambda s: s.first)
 
 
-def reached_by_itself(error: np.ndarray, spread: np.ndarray, own: np.ndarray) -> float:
+def reached_by_itself(error: np.ndarray, ahead: Ahead, row: int) -> float:
     """Return the gain that a row's mirrored errors reach about :data:`MIRRORED` times a year, nats."""
-    risen = sorted((e.nats for e in edits_in(-error, spread, own)), reverse=True)
+    risen = sorted((e.nats for e in edits_in(-error, ahead, row)), reverse=True)
     years = max(np.isfinite(error).sum() / 8766, 1e-9)
     at = int(MIRRORED * years)
     return risen[at] if at < len(risen) else LEAST
@@ -141,6 +154,23 @@ def _before(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     one: np.ndarray = np.concatenate([[np.nan], y[:-1]])
     two: np.ndarray = np.concatenate([[np.nan, np.nan], y[:-2]])
     return one, np.asarray(np.where(np.isfinite(two), two, one))
+
+
+def _floor(y: np.ndarray) -> float:
+    known = y[np.isfinite(y)]
+    low = float(np.quantile(known, FLOOR, method="lower"))
+    return low if np.mean(known == low) >= TIED else -np.inf
+
+
+def _effective(z: np.ndarray) -> float:
+    """Return how many independent errors one error counts for, over :data:`WINDOW` hours, at most one."""
+    x = np.clip(np.nan_to_num(z), -3, 3)
+    total = np.cumsum(np.r_[0.0, x])
+    sums = total[WINDOW::24] - total[:-WINDOW:24]
+    if len(sums) < 10:
+        return FEWEST
+    scatter = (1.4826 * float(np.median(np.abs(sums - np.median(sums))))) ** 2
+    return float(np.clip(WINDOW * np.mean(x * x) / max(scatter, 1e-9), FEWEST, 1.0))
 
 
 def _robust(a: np.ndarray, target: np.ndarray) -> np.ndarray:

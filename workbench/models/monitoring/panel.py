@@ -240,7 +240,7 @@ class Panel:
 
         def one(row: int) -> tuple[list[Edited], float]:
             error = errors_of(np.where(self.running[row], z[row], np.nan).astype(float), ahead, row)
-            return edits_in(error, ahead.spread[row], ahead.own[row]), reached_by_itself(error, ahead.spread[row], ahead.own[row])
+            return edits_in(error, ahead, row), reached_by_itself(error, ahead, row)
 
         # one task per row, so the result does not depend on the threads
         with ThreadPoolExecutor(threads()) as pool:
