@@ -13,11 +13,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
+import pytest
 import xarray as xr
 
-from workbench.catalog.hj212 import Store, encode_packet, parse_packet
+from workbench.catalog.hj212 import Store, allowed_devices, encode_packet, parse_packet
 from workbench.catalog.hj212.listen import Listener, answer_to
 from workbench.catalog.hj212.quarantine import Quarantine
+from workbench.contracts import ParameterError
 
 T = datetime(2026, 3, 1)
 
@@ -83,6 +85,45 @@ def test_garbage_and_broken_frames_get_no_answer_and_cost_no_other(tmp_path):
     assert sorted(v for v in stored(into) if v == v) == [3.0, 4.0]
     table = Quarantine(into / "quarantine").read()
     assert table["source"].str.startswith("tcp:127.0.0.1/").all()
+
+
+def test_a_device_that_is_not_on_the_list_is_set_aside_and_gets_no_answer(tmp_path):
+    into = tmp_path / "store"
+
+    async def client(port, listener):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(packet(0, "STRANGER") + packet(1, "M1") + packet(2, "STRANGER"))
+        answer = parse_packet(await asyncio.wait_for(reader.readuntil(b"\r\n"), 10))
+        assert (answer.mn, answer.cn) == ("M1", "9014")
+        writer.write_eof()
+        assert await asyncio.wait_for(reader.read(), 10) == b""
+
+    report = talk(into, client, allowed=frozenset({"M1", "M2"}))
+    assert (report.packets, report.stored.new) == (1, 1)
+    assert report.frames_aside == {"device_not_allowed": 2}
+    aside = Quarantine(into / "quarantine").read()
+    assert aside["reason"].tolist() == ["device_not_allowed"] * 2
+    assert aside["mn"].tolist() == ["STRANGER"] * 2
+    assert all("MN=STRANGER" in raw for raw in aside["raw"]), "what was refused is kept, so that it can be read later"
+    assert pd.read_parquet(into / "data" / "points.parquet")["point_id"].str.startswith("M1").all()
+
+
+def test_a_list_of_devices_reads_one_a_line_and_says_what_is_wrong(tmp_path):
+    file = tmp_path / "devices.txt"
+    file.write_text("\ufeff# town\n51052216080301  # north stack\n\nM-2\n", encoding="utf-8")
+    assert allowed_devices(None) is None
+    assert allowed_devices(None, ["M9"]) == {"M9"}
+    assert allowed_devices(file, ["M9"]) == {"51052216080301", "M-2", "M9"}
+    file.write_text("M1\nM1;ST=32\n", encoding="utf-8")
+    with pytest.raises(ParameterError, match="line 2"):
+        allowed_devices(file)
+    file.write_text("# nobody yet\n", encoding="utf-8")
+    with pytest.raises(ParameterError, match="names none"):
+        allowed_devices(file)
+    with pytest.raises(ParameterError, match="cannot read"):
+        allowed_devices(tmp_path / "absent.txt")
+    with pytest.raises(ParameterError, match="--allow"):
+        allowed_devices(None, ["a b"])
 
 
 def test_silent_and_excess_connections_are_closed(tmp_path):

@@ -93,7 +93,8 @@ def ingest_hj212(
     "hj212",
     epilog=examples(
         "workbench listen hj212 --port 9212 --into store",
-        "workbench listen hj212 --address 0.0.0.0 --into store --map points.csv",
+        "workbench listen hj212 --address 0.0.0.0 --into store --map points.csv --devices devices.txt",
+        "workbench listen hj212 --into store --allow 51052216080301 --allow 51052216080302",
     ),
 )
 def listen_hj212(
@@ -103,13 +104,19 @@ def listen_hj212(
     mapping: Annotated[
         Path | None, typer.Option("--map", help="CSV that maps MN and factor to point_id.", exists=True, dir_okay=False)
     ] = None,
+    devices: Annotated[
+        Path | None, typer.Option("--devices", help="Text file of the devices that may send, one MN a line.", exists=True, dir_okay=False)
+    ] = None,
+    allow: Annotated[list[str] | None, typer.Option("--allow", help="MN of a device that may send. Repeatable.")] = None,
 ) -> None:
     """接收 HJ 212 报文。Listen for HJ 212 packets until interrupted, and append them to a store."""
+    from workbench.catalog.hj212 import allowed_devices, print_report
     from workbench.catalog.hj212 import listen as listen_on
-    from workbench.catalog.hj212 import print_report
 
-    out.print(f"监听 listening on {address}:{port}; end with Ctrl-C")
-    print_report(listen_on(address, port, into, mapping=mapping), out)
+    allowed = allowed_devices(devices, allow or ())
+    who = "所有设备 every device" if allowed is None else f"{len(allowed)} 台设备 devices"
+    out.print(f"监听 listening on {address}:{port} for {who}; end with Ctrl-C")
+    print_report(listen_on(address, port, into, mapping=mapping, allowed=allowed), out)
 
 
 @bring.command(

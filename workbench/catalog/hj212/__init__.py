@@ -1,6 +1,7 @@
 """HJ 212 telemetry (2005, 2017 and 2025): packets from files or connections into the cubes of a catalog."""
 
 from workbench.catalog.hj212.codes import CodeTable, factor_codes
+from workbench.catalog.hj212.devices import allowed_devices
 from workbench.catalog.hj212.encode import encode_frame, encode_packet
 from workbench.catalog.hj212.frame import Frame, Framer, iter_frames
 from workbench.catalog.hj212.ingest import Ingestor, IngestReport, append_records, ingest_files
@@ -21,6 +22,7 @@ __all__ = [
     "Packet",
     "Reading",
     "Store",
+    "allowed_devices",
     "append_records",
     "encode_frame",
     "encode_packet",

@@ -90,10 +90,12 @@ class Ingestor:
         An open store.
     now : datetime, optional
         Local time; DataTime more than an hour after it is absurd. The clock of Asia/Shanghai by default.
+    allowed : set of str, optional
+        Devices (MN) whose packets are taken; those of others are set aside. Everybody's by default.
     """
 
-    def __init__(self, store: Store, *, now: datetime | None = None) -> None:
-        self.store, self.report, self._now = store, IngestReport(store.into), now
+    def __init__(self, store: Store, *, now: datetime | None = None, allowed: frozenset[str] | None = None) -> None:
+        self.store, self.report, self._now, self._allowed = store, IngestReport(store.into), now, allowed
         self._values, self._aside, self._assembler = Collector(), list[SetAside](), Assembler()
         self._numbers: dict[tuple[str, str, str], dict[tuple[str, str], int | Fault]] = {}
         self._latest = self.latest()
@@ -113,11 +115,13 @@ class Ingestor:
         return len(self._values) >= BATCH or len(self._aside) >= ASIDE_BATCH
 
     def take(self, frame: Frame, source: str) -> Packet | None:
-        """Take one frame; return its packet where the frame itself is sound."""
+        """Take one frame; return its packet where the frame itself is sound and its device may send."""
         if frame.reason:
             self._set_aside_frame(frame, source)
             return None
         packet = read_body(frame.body)
+        if packet.problem is None and self._allowed is not None and packet.mn not in self._allowed:
+            packet.problem = Fault("device_not_allowed", packet.mn)
         if packet.problem is not None:
             self._set_aside_packet(packet, frame.offset, frame.raw, source)
             return None

@@ -50,10 +50,20 @@ class Listener:
         A connection silent for so long is closed.
     max_connections : int
         Further connections are refused.
+    allowed : set of str, optional
+        Devices (MN) that may send; what others send is set aside and gets no answer.
     """
 
-    def __init__(self, store: Store, *, flush_s: float = 2.0, idle_s: float = 900.0, max_connections: int = 4096) -> None:
-        self._ingestor = Ingestor(store)
+    def __init__(
+        self,
+        store: Store,
+        *,
+        flush_s: float = 2.0,
+        idle_s: float = 900.0,
+        max_connections: int = 4096,
+        allowed: frozenset[str] | None = None,
+    ) -> None:
+        self._ingestor = Ingestor(store, allowed=allowed)
         self._flush_s, self._idle_s, self._max = flush_s, idle_s, max_connections
         self._answers: list[tuple[asyncio.StreamWriter, bytes]] = []
         self._writers: set[asyncio.StreamWriter] = set()
@@ -156,6 +166,7 @@ def listen(
     into: Path,
     *,
     mapping: Path | None = None,
+    allowed: frozenset[str] | None = None,
     flush_s: float = 2.0,
     idle_s: float = 900.0,
     native: str = "realtime",
@@ -168,6 +179,8 @@ def listen(
         Where to listen.
     into, mapping
         As for :func:`~workbench.catalog.hj212.ingest.ingest_files`.
+    allowed : set of str, optional
+        Devices (MN) that may send (:func:`~workbench.catalog.hj212.devices.allowed_devices`); everybody by default.
     flush_s : float
         Seconds between writes.
     idle_s : float
@@ -191,7 +204,7 @@ def listen(
         for name in (signal.SIGINT, signal.SIGTERM):
             with suppress(NotImplementedError, RuntimeError):  # not in the main thread: the caller ends it
                 loop.add_signal_handler(name, stop.set)
-        return await Listener(store, flush_s=flush_s, idle_s=idle_s).serve(host, port, stop)
+        return await Listener(store, flush_s=flush_s, idle_s=idle_s, allowed=allowed).serve(host, port, stop)
 
     with Store(Path(into), mapping=mapping, native=native) as store:
         return asyncio.run(run())
