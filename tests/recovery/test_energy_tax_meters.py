@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 
 from workbench.contracts import Mark, Ruling
 from workbench.models.energy_tax.meters import Works, hourly_minutes, hourly_state, learn_works
-from workbench.models.energy_tax.readings import CODES, usable
+from workbench.models.energy_tax.readings import usable
 from workbench.models.energy_tax.rules_conflict import temperature_contradicts_power, temperature_place
 from workbench.models.energy_tax.rules_power import treatment_idling_while_producing, treatment_off_while_producing
 from workbench.models.energy_tax.states import Drive, State, learn_meter, meter_states
 from workbench.models.energy_tax.witnesses import Witnesses, load_on_standby, load_on_total
 from workbench.models.hourly import Grid
+from workbench.models.no_value import CODES
 from workbench.models.rule_settings import read_settings
 
 SETTINGS = read_settings("workbench.models.energy_tax")

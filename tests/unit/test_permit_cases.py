@@ -203,7 +203,7 @@ def build(given: dict[str, Any] | None) -> Dossier:
         flow_share=flow_share,
         zone_outage=zone,
         masses=masses,
-        accounting=SETTINGS.preparation["measured_mass"].numbers(),
+        accounting=SETTINGS.prep("measured_mass"),
         coefficients={("DA001", "a21026"): Coefficient(given["coefficient"], 0.0, 0.0, 0.3, "test")} if "coefficient" in given else {},
         caps=(Cap(("startup", "shutdown", "fault"), float(given["cap"]), "test"),) if "cap" in given else (),
     )

@@ -12,7 +12,7 @@ import test_permit_cases as cases
 from workbench.catalog import open_catalog
 from workbench.contracts import ParameterError, Period, Ruling
 from workbench.models.hourly import HourMeans
-from workbench.models.permit.book import Book, meter_states, zone_outages
+from workbench.models.permit.book import Book, meter_states, table_end, zone_outages
 from workbench.models.permit.calendars import report_span, windows
 from workbench.models.permit.channels import CHANNELS, THIN_LEVEL, channel_values
 from workbench.models.permit.duties import duty_calendar
@@ -96,11 +96,53 @@ def test_meter_states_tell_low_speed_from_standby() -> None:
     fan = np.r_[np.full(200, 1.5), np.full(300, 25.0), np.full(500, 100.0)].astype(np.float32)
     always = np.full(1000, 80.0, np.float32)
     dead = np.full(1000, np.nan, np.float32)
-    state = meter_states(np.stack([fan, always, dead]), **load_settings().preparation["meter_states"].numbers())
+    state = meter_states(np.stack([fan, always, dead]), **load_settings().prep("meter_states"))
     assert (state[0, :200] == 0).all()
     assert (state[0, 200:] == 1).all()
     assert (state[1] == 1).all()
     assert np.isnan(state[2]).all()
+
+
+def test_a_meter_that_reads_nothing_all_along_tells_nothing() -> None:
+    state = meter_states(np.zeros((1, 500), np.float32), **load_settings().prep("meter_states"))
+    assert np.isnan(state).all()
+
+
+STOPS = {
+    "monthly reports to the end": (("2026-01-10", "2026-02-09", "2026-03-11", "2026-04-08"), 8, "2026-05-01"),
+    "monthly reports that stop in February": (("2025-12-10", "2026-01-10", "2026-02-09"), 8, "2026-02-09"),
+    "one enterprise alone may have failed to report": (("2025-12-10", "2026-01-10", "2026-02-09"), 1, "2026-05-01"),
+    "two days are no habit": (("2026-01-10", "2026-02-09"), 8, "2026-05-01"),
+    "nothing at all": ((), 8, "2026-05-01"),
+}
+
+
+@pytest.mark.parametrize("case", STOPS)
+def test_a_table_stops_where_everybody_falls_silent_at_once(case: str) -> None:
+    days, owners, until = STOPS[case]
+    stamps = pd.Series(pd.to_datetime([d for d in days for _ in range(owners)]), dtype="datetime64[ns]")
+    who = pd.Series([f"E{k}" for _ in days for k in range(owners)], dtype=object)
+    got = table_end(stamps, who, pd.Timestamp("2026-05-01"), **load_settings().prep("table_end"))
+    assert got == pd.Timestamp(until)
+
+
+def test_what_falls_due_after_a_table_stopped_is_not_evaluable_and_never_late(tiny_catalog: Path) -> None:
+    """The table of reports and the ledger lose their second half: nobody is late for it, and it is said."""
+    catalog, model = open_catalog(tiny_catalog), PermitModel()
+    whole = results_frame(model.features(catalog, catalog.period))
+    middle = catalog.period.start + (catalog.period.end - catalog.period.start) / 2
+    ledger = catalog.table("ledger")
+    cut = Altered(catalog, ledger=ledger[ledger["date"] < middle].reset_index(drop=True))
+    results = results_frame(model.features(cut, catalog.period))  # type: ignore[arg-type]
+    name = "ledger_days_missing"
+    before, after = (r[(r["rule"] == name) & (r["ruling"] == "violated")] for r in (whole, results))
+    assert len(after) <= len(before)
+    assert set(after["enterprise_id"]) <= set(before["enterprise_id"])
+    said = results[(results["rule"] == name) & results["reason_en"].str.contains("the table stops there")]
+    judged = whole[(whole["rule"] == name) & (whole["ruling"] != "not evaluable")]
+    assert set(judged["enterprise_id"]) <= set(said["enterprise_id"])
+    assert (said["ruling"] == "not evaluable").all()
+    assert said["reason_zh"].str.contains("台账止于").all()
 
 
 def test_zone_outage_needs_many_monitors_and_ignores_dead_ones() -> None:

@@ -78,7 +78,7 @@ def dossier(
         marks=marks,
         series={("O", factor): Series("p", c, c, flow)},
         masses={("O", factor): running_masses(hourly_mass(c, flow, water=factor.startswith("w")), stopped)},
-        accounting=SETTINGS.preparation["measured_mass"].numbers(),
+        accounting=SETTINGS.prep("measured_mass"),
     )
 
 

@@ -1,7 +1,8 @@
 """Hourly means from observation cubes, chunk by chunk, and what is derived from them.
 
 A cube of any grid up to one hour becomes, per point and hour, the mean of its valid values and the share of valid
-values. Valid: a value from 0 up to 1e9 with mark N, F or none. Raw values are read block by block of points.
+values. Valid: a value from 0 up to 1e9 with mark N, F or none that is no device's word for "nothing" (9999, 65535).
+Raw values are read block by block of points.
 """
 
 from __future__ import annotations
@@ -16,10 +17,9 @@ import pandas as pd
 import xarray as xr
 
 from workbench.contracts import InsufficientData, Mark, Period, interval_s
+from workbench.models.no_value import HIGHEST, drop_codes
 
 _NORMAL, _NONE, _STOPPED = int(Mark.NORMAL), int(Mark.NONE), int(Mark.STOPPED)
-HIGHEST = 1e9
-"""No point of the contract reads as much in its unit: such a number is some device's word for "nothing"."""
 BLOCK = 96
 """Points read at a time: it bounds the memory that raw values take."""
 LONGER, USUAL_SHARE, LONGEST_RUN = 3, 0.9, 4096
@@ -131,7 +131,9 @@ def raw_blocks(cube: xr.Dataset, point_ids: Sequence[str], grid: Grid) -> Iterat
     for first in range(0, order.size, BLOCK):
         rows = order[first : first + BLOCK]
         part = cube[["value", "mark"]].isel(point=at[rows], time=slice(lo, hi)).compute()
-        yield Block(rows, part["value"].to_numpy(), part["mark"].to_numpy(), hour, 3600.0 / step)
+        value = part["value"].to_numpy()  # fancy indexing copied it
+        drop_codes(value)
+        yield Block(rows, value, part["mark"].to_numpy(), hour, 3600.0 / step)
 
 
 @numba.njit(cache=True, nogil=True)

@@ -14,7 +14,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from workbench.contracts import Mark
-from workbench.models.hourly import HIGHEST, Grid, raw_blocks, runs
+from workbench.models.hourly import Grid, raw_blocks, runs
+from workbench.models.no_value import HIGHEST
 
 _NORMAL, _NONE, _STOPPED = int(Mark.NORMAL), int(Mark.NONE), int(Mark.STOPPED)
 

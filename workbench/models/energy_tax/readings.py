@@ -6,10 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workbench.contracts import Mark
-from workbench.models.hourly import HIGHEST
+from workbench.models.no_value import HIGHEST, drop_codes
 
-CODES = (9999.0, 99999.0, 999999.0, 9999.9, 999.9, 65535.0, 65534.0, 32767.0, 32768.0, 4294967295.0)
-"""Words of devices for "nothing" (counters at their stop, nines); all recalled from practice, none is a value by itself."""
 BAD_MARKS = (Mark.COMM_ERROR, Mark.FAULT, Mark.CALIBRATION)
 
 
@@ -34,15 +32,8 @@ def usable(
     for m in BAD_MARKS:
         bad |= mark == m
     out = np.where(bad, np.float32(np.nan), value)
+    drop_codes(out, range_high)
     for k, x in enumerate(out):
-        coded = np.zeros(len(x), bool)
-        for code in CODES:
-            coded |= x == np.float32(code)
-        if coded.any():
-            rest = x[np.isfinite(x) & ~coded]
-            top = float(np.quantile(rest, 0.999)) if rest.size else 0.0
-            limit = range_high[k] if np.isfinite(range_high[k]) and range_high[k] > 0 else np.inf
-            x[coded & ((x > 2.0 * top) | (x > limit))] = np.nan
         negative = x < 0
         if negative.any():
             rest = x[x >= 0]

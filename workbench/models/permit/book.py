@@ -131,7 +131,7 @@ def open_book(catalog: CatalogView, period: Period, settings: Settings) -> Book:
         if t in frames and "enterprise_id" not in frames[t]:
             frames[t] = frames[t].assign(enterprise_id=frames[t]["outlet_id"].map(owner))
     whole = not any(catalog.has(entry) for entry in CUBES) or period.end >= catalog.period.end
-    as_of, from_when = _horizons(frames, period, whole=whole)
+    as_of, from_when = _horizons(frames, period, settings, whole=whole)
     book = Book(
         grid=grid,
         settings=settings,
@@ -192,7 +192,9 @@ def peer_coefficients(book: Book, *, peers_lowest: float, sigma_lowest: float) -
 
 
 def meter_states(mean: np.ndarray, *, on_share: float, on_floor: float, high_quantile: float) -> np.ndarray:
-    """Return the state of meters by hour: 1 runs, 0 does not, NaN nothing arrived; float32 of shape (point, hour).
+    """Return the state of meters by hour: 1 runs, 0 does not, NaN not known; float32 of shape (point, hour).
+
+    A meter that reads 0 all along is dead, or of something that never ran: it tells nothing.
 
     The threshold is the geometric mean of standby and high load, so that a fan at low speed still runs, kept between
     ``on_floor`` and ``on_share`` of the high load (a meter that never rests has no standby to tell).
@@ -200,7 +202,7 @@ def meter_states(mean: np.ndarray, *, on_share: float, on_floor: float, high_qua
     out = np.full(mean.shape, np.nan, np.float32)
     for p, row in enumerate(mean):
         high, low = _high(row, high_quantile), _high(row, 1.0 - high_quantile)
-        if np.isfinite(high):
+        if high > 0:
             threshold = np.clip(np.sqrt(max(low, 0.0) * high), on_floor * high, max(on_share * high, 1e-9))
             out[p] = np.where(np.isfinite(row), row > threshold, np.float32(np.nan))
     return out
@@ -270,16 +272,35 @@ def _current(permits: pd.DataFrame, grid: Grid) -> dict[str, Any]:
     return current
 
 
-def _horizons(frames: dict[str, pd.DataFrame], period: Period, *, whole: bool) -> tuple[dict[str, pd.Timestamp], dict[str, pd.Timestamp]]:
+def _horizons(
+    frames: dict[str, pd.DataFrame], period: Period, settings: Settings, *, whole: bool
+) -> tuple[dict[str, pd.Timestamp], dict[str, pd.Timestamp]]:
     """Return until and from when each table is known; a review that ends early knows nothing later than its end."""
     until, since = {}, {}
     for t, column in _STAMPS.items():
         last = frames[t][column].max() if t in frames else pd.NaT
         until[t] = max(period.end, last) if whole and pd.notna(last) else period.end
+        if pd.notna(last) and last < period.end:
+            until[t] = table_end(frames[t][column], frames[t]["enterprise_id"], period.end, **settings.prep("table_end"))
     for t, column in _STARTS.items():
         first = frames[t][column].min() if t in frames else pd.NaT
         since[t] = min(period.start, first) if pd.notna(first) else period.start
     return until, since
+
+
+def table_end(stamps: pd.Series, owners: pd.Series, end: pd.Timestamp, *, gap_factor: float, owners_lowest: float) -> pd.Timestamp:
+    """Return until when a table is known: the end of the review, or its last row where the table itself seems to stop there.
+
+    It stops where nobody has a row for much longer than it ever was without one before: many enterprises do not all fall
+    silent at once. What a few enterprises keep cannot be told from what they fail to keep, and what never had a gap to
+    measure by neither: such a table is taken as complete.
+    """
+    known = stamps.dropna()
+    days = np.unique(known.to_numpy().astype("datetime64[ns]"))
+    if len(days) < 3 or owners[known.index].nunique() < owners_lowest:
+        return end
+    longest, last = np.diff(days).max(), pd.Timestamp(days[-1])
+    return last if end - last > max(gap_factor * pd.Timedelta(longest), pd.Timedelta(days=2)) else end
 
 
 def _split(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:

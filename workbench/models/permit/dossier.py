@@ -205,6 +205,10 @@ class Dossier:
         """Return until when a table is complete (the end of the review where not said otherwise)."""
         return self.as_of.get(table, self.grid.end)
 
+    def ended(self, table: str) -> bool:
+        """Return whether a table stops before the end of the review, so that what falls due later cannot be judged."""
+        return self.until(table) < self.grid.end
+
     def since(self, table: str) -> pd.Timestamp:
         """Return from when a table is complete (the start of the review where not said otherwise)."""
         return self.from_when.get(table, self.grid.start)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from workbench.models.permit.calendars import FREQUENCY_WORDS, counts_in, windows
+from workbench.models.permit.calendars import FREQUENCY_WORDS, counts_in, due_windows, windows
 from workbench.models.permit.dossier import Dossier
 from workbench.models.permit.results import RuleResult, records
 
@@ -36,6 +37,22 @@ def owed(d: Dossier, rule: str, duty: str, field: str) -> tuple[list[dict[str, A
     if not rows:
         return [], d.cannot(rule, f"许可证没有{duty_zh}要求", f"the permit holds no {duty_en} duty", permit_field=field)
     return rows, []
+
+
+def beyond_table(d: Dossier, rule: str, duty: str, row: Mapping[str, Any], since: pd.Timestamp, **facts: Any) -> list[RuleResult]:
+    """Return that what falls due after the end of its table cannot be evaluated; empty where the table lasts."""
+    table = _TABLE[duty]
+    until = d.until(table)
+    if not d.ended(table):
+        return []
+    *_, due = due_windows(row["frequency"], row["due_days"], since=since, until=d.grid.end, due_after=max(until, d.grid.start))
+    if not len(due):
+        return []
+    table_zh, table_en, *_ = _ABSENT[duty]
+    word_zh, word_en = FREQUENCY_WORDS[row["frequency"]]
+    zh = f"全区{table_zh}止于{until:%Y-%m-%d}，其后到期的{len(due)}个{word_zh}无从判断"
+    en = f"nobody has {table_en} after {until:%Y-%m-%d}: the table stops there; {len(due)} {word_en} period(s) fall due later"
+    return d.cannot(rule, zh, en, start=until, end=d.grid.end, **facts)
 
 
 def duty_calendar(d: Dossier) -> pd.DataFrame:

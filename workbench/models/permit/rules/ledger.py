@@ -11,7 +11,7 @@ from workbench.contracts import Ruling
 from workbench.models.hourly import runs
 from workbench.models.permit.calendars import FREQUENCY_WORDS, counts_in, windows
 from workbench.models.permit.dossier import Dossier
-from workbench.models.permit.duties import owed
+from workbench.models.permit.duties import beyond_table, owed
 from workbench.models.permit.results import RuleResult, log_excess
 
 _FIELD = "permit_duties.frequency"
@@ -26,12 +26,13 @@ def ledger_days_missing(d: Dossier, *, missing_share: float, missing_run: float)
     row = duty[0]
     since = max(d.since("ledger"), pd.Timestamp(d.permit["valid_from"])).ceil("D")  # type: ignore[index]
     until = min(d.until("ledger") - pd.Timedelta(days=float(row["due_days"])), d.grid.end)
+    later = beyond_table(d, name, "ledger", row, since, permit_field=_FIELD)
     if until <= since:
-        return d.cannot(name, "期内没有到期的台账", "no ledger entry fell due", permit_field=_FIELD)
+        return later or d.cannot(name, "期内没有到期的台账", "no ledger entry fell due", permit_field=_FIELD)
     starts, ends = windows(row["frequency"], since, until)
     word_zh, word_en = FREQUENCY_WORDS[row["frequency"]]
     if not len(starts):
-        return d.cannot(name, f"期内没有完整的{word_zh}", f"no whole {word_en} in the period", permit_field=_FIELD)
+        return later or d.cannot(name, f"期内没有完整的{word_zh}", f"no whole {word_en} in the period", permit_field=_FIELD)
     written = np.sort(d.ledger["date"].unique())  # type: ignore[index]
     missing = counts_in(written, starts, ends) == 0
     spans = runs(missing)
@@ -41,13 +42,13 @@ def ledger_days_missing(d: Dossier, *, missing_share: float, missing_run: float)
     if not long and share <= missing_share:
         zh = f"{len(starts)}个{word_zh}缺{int(missing.sum())}个（{share:.1%}），未超过容差。"
         en = f"{int(missing.sum())} of {len(starts)} {word_en} entries missing ({share:.1%}), within tolerance."
-        return [d.say(name, Ruling.COMPLIANT, zh, en, value=share, threshold=missing_share, **facts)]
+        return [d.say(name, Ruling.COMPLIANT, zh, en, value=share, threshold=missing_share, **facts), *later]
     if not long:
         long, zh0, en0 = [(int(np.argmax(missing)), int(len(missing) - np.argmax(missing[::-1])))], "零散", "scattered, "
         value, threshold = share, missing_share
     else:
         zh0, en0, value, threshold = "", "", float("nan"), missing_run
-    results = []
+    results = later
     for a, b in long:
         n = int(missing[a:b].sum())
         zh = f"{starts[a]:%Y-%m-%d}至{starts[b - 1]:%Y-%m-%d}{zh0}缺台账{n}个{word_zh}。"

@@ -8,7 +8,7 @@ import pandas as pd
 from workbench.contracts import Ruling
 from workbench.models.permit.calendars import FREQUENCY_WORDS, due_windows
 from workbench.models.permit.dossier import Dossier
-from workbench.models.permit.duties import owed
+from workbench.models.permit.duties import beyond_table, owed
 from workbench.models.permit.results import RuleResult
 
 _NEVER = np.iinfo(np.int64).max
@@ -33,9 +33,11 @@ def execution_report_late_or_missing(d: Dossier) -> list[RuleResult]:
             results += d.cannot(name, "许可证未载明提交期限", "the permit names no due date", **facts)
             continue
         starts, ends, due = due_windows(row["frequency"], row["due_days"], since=since, until=until, due_after=d.grid.start)
+        later = beyond_table(d, name, "execution_report", row, since, **facts)
         if not len(starts):
-            results += d.cannot(name, f"期内没有到期的{word_zh}报", f"no {word_en} report fell due", **facts)
+            results += later or d.cannot(name, f"期内没有到期的{word_zh}报", f"no {word_en} report fell due", **facts)
             continue
+        results += later
         mine = np.searchsorted(starts.to_numpy(), middle, side="right") - 1  # window of each report
         days = ((ends.to_numpy() - starts.to_numpy()) / np.timedelta64(1, "D"))[mine]
         # a quarter's report is not the report of its middle month, nor the other way round

@@ -9,7 +9,7 @@ from workbench.contracts import Ruling
 from workbench.models.hourly import runs
 from workbench.models.permit.calendars import FREQUENCY_WORDS, counts_in, due_windows
 from workbench.models.permit.dossier import Dossier
-from workbench.models.permit.duties import owed
+from workbench.models.permit.duties import beyond_table, owed
 from workbench.models.permit.results import RuleResult
 
 
@@ -36,9 +36,11 @@ def self_monitoring_missed(d: Dossier, *, running_lowest: float) -> list[RuleRes
         starts, ends, due = due_windows(
             row["frequency"], row["due_days"], since=since, until=d.until("self_monitoring"), due_after=d.grid.start
         )
+        later = beyond_table(d, name, "self_monitoring", row, since, **facts, evidence=(duty,))
         if not len(starts):
-            results += d.cannot(name, f"期内没有到期的{word_zh}", f"no {word_en} fell due", **facts, evidence=(duty,))
+            results += later or d.cannot(name, f"期内没有到期的{word_zh}", f"no {word_en} fell due", **facts, evidence=(duty,))
             continue
+        results += later
         mine = d.samples_of.get((outlet, factor))
         missed = counts_in(mine.sampled_at, starts, ends) == 0 if mine is not None else np.ones(len(starts), bool)
         if not missed.any():
