@@ -54,6 +54,10 @@ LEADS = {
 }  # fmt: skip
 """Feature that tells each kind of edit best."""
 COLUMNS = np.array([WEIGHED.index(f) for f in LINEAR])
+NATS = np.array([f.endswith("_nats") or f == "copy_gain" for f in LINEAR])
+"""Which of them come as ln(1 + nat)."""
+MOST_NATS = 60.0
+"""Nats that one feature may claim on the line."""
 UNREHEARSED = ("shared", "serviced", "saturated", "starting", "replay", "standing", "device_fault", "pays")
 """Circumstances that an edited history does not show: they keep the weights of ``scoring.yml``."""
 
@@ -106,7 +110,7 @@ class Rehearsed:
             if len(mine):
                 shap = np.asarray(lightgbm.Booster(model_str=text).predict(x[mine], pred_contrib=True, num_threads=1))
                 parts[mine], base[mine] = shap[:, :-1], shap[:, -1] + self.lines[k, 0]
-                parts[np.ix_(mine, COLUMNS)] += self.lines[k, 1:] * np.nan_to_num(x[np.ix_(mine, COLUMNS)])
+                parts[np.ix_(mine, COLUMNS)] += self.lines[k, 1:] * on_line(x[mine])
         return self.slope * base + self.shift, self.slope * parts
 
     def log_odds(self, c: pd.DataFrame) -> np.ndarray:
@@ -132,6 +136,15 @@ class Rehearsed:
 def design(c: pd.DataFrame) -> np.ndarray:
     """Return the feature matrix of the trees, shape (candidate, feature)."""
     return c[list(WEIGHED)].to_numpy(dtype=float)
+
+
+def on_line(x: np.ndarray) -> np.ndarray:
+    """Return the features of the line, shape (candidate, LINEAR).
+
+    A detector's nats are ln p of an honest span: odds grow with them and not with their logarithm, up to :data:`MOST_NATS`.
+    """
+    z = np.nan_to_num(x[:, COLUMNS])
+    return np.asarray(np.where(NATS, np.minimum(np.expm1(np.minimum(z, 20.0)), MOST_NATS), z))
 
 
 def season_folds(c: pd.DataFrame) -> np.ndarray:
@@ -170,8 +183,8 @@ def fit_rehearsed(
         train = (fold != k) & taught
         if len(np.unique(y[train])) < 2:
             return None
-        line = _logistic(x[train][:, COLUMNS], y[train], weight[train])
-        start = line[0] + np.nan_to_num(x[:, COLUMNS]) @ line[1:]
+        line = _logistic(on_line(x[train]), y[train], weight[train])
+        start = line[0] + on_line(x) @ line[1:]
         booster = _boost(x[train], y[train], weight[train], start[train], seed)
         boosters.append(booster.model_to_string())
         lines.append(line)
@@ -205,6 +218,10 @@ def set_aside(c: pd.DataFrame, y: np.ndarray, kind: np.ndarray) -> np.ndarray:
     mine = (kind != "") & (digits > 0)
     if mine.any():
         out |= (y == 0) & (digits > np.quantile(digits[mine], 0.25))
+    switched = c["switch_nats"].to_numpy(dtype=float)
+    mine = np.isin(kind, ("scaled", "lowered")) & (switched > 0)
+    if mine.any():
+        out |= (y == 0) & (switched > np.quantile(switched[mine], 0.6))
     both = np.minimum(np.nan_to_num(c["level_score"].to_numpy(dtype=float)), np.nan_to_num(c["edge_score"].to_numpy(dtype=float)))
     mine = np.isin(kind, ("scaled", "lowered")) & (c["scale_nats"].to_numpy(dtype=float) > 0)
     if mine.any():
