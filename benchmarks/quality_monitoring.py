@@ -15,6 +15,9 @@ out: other stations and years are the test. Two thresholds are printed for the t
 station-year on the test part's own honest series (the table and the closing line), and the one set so on the tune part, with the
 false alarms that it then gives; and what the product itself calls a breach.
 
+The faults are written with the digits of a program (whole numbers where the channel's smallest step is half a unit or more, else four
+decimal places), as a factor in a logger does; with --own-digits they are rounded to the point's own digits, which hides that.
+
 The score of a history is fitted on that history, edited (no label): every injected history is fitted anew, faults included.
 
     python benchmarks/quality_monitoring.py [--quick] [--data FOLDER] [--seed N] [--saqc-python PATH]
@@ -211,6 +214,27 @@ def inject(series: Series, kind: str, seed: int) -> tuple[np.ndarray, pd.DataFra
             values[row, span] = np.where(np.isfinite(x), new, np.nan)
             rows.append((row, a, a + length))
     return values, pd.DataFrame(rows, columns=["row", "first", "last"])
+
+
+def in_own_digits(series: Series, values: np.ndarray, faults: pd.DataFrame) -> np.ndarray:
+    """Return the values with every fault written as the point itself writes readings of that size: a falsifier who hides the digits."""
+    out = values.copy()
+    for row, a, b in faults.itertuples(index=False):
+        clean = series.values[row]
+        clean = clean[np.isfinite(clean) & (clean > 0)]
+        decade = np.floor(np.log10(clean))
+        new = out[row, a:b]
+        mine = np.floor(np.log10(np.where(np.isfinite(new) & (new > 0), new, np.nan)))
+        for d in np.unique(mine[np.isfinite(mine)]):
+            alike = clean[decade == d]
+            alike = alike if alike.size >= 30 else clean
+            places = next(
+                (k for k in range(-3, 6) if np.mean(np.abs(alike - np.round(alike, k)) <= 1e-6 * np.abs(alike)) >= 0.8),
+                6,
+            )
+            new[mine == d] = np.round(new[mine == d], places)
+        out[row, a:b] = new
+    return out
 
 
 def model_alarms(series: Series, values: np.ndarray) -> pd.DataFrame:
@@ -421,7 +445,7 @@ def wilson(k: int, n: int) -> tuple[float, float]:
 
 
 def measure(
-    series: Series, tune: set[str], seed: int, kinds: tuple[str, ...], methods: dict[str, object], repeats: int
+    series: Series, tune: set[str], seed: int, kinds: tuple[str, ...], methods: dict[str, object], repeats: int, own_digits: bool = False
 ) -> dict[str, dict[str, tuple[int, int]]]:
     """Measure every method on one set of series; return hits and faults by method and kind."""
     tune_rows = np.array([i for i, s in enumerate(series.station) if s in tune])
@@ -429,6 +453,8 @@ def measure(
     test = set(series.station) - tune
     out: dict[str, dict[str, tuple[int, int]]] = {}
     faulty = {k: [inject(series, k, seed + r) for r in range(repeats)] for k in kinds}
+    if own_digits:
+        faulty = {k: [(in_own_digits(series, v, f), f) for v, f in made] for k, made in faulty.items()}
     for name, alarms_of in methods.items():
         t = time.time()
         honest = alarms_of(series, series.values)  # type: ignore[operator]
@@ -557,6 +583,7 @@ def main() -> None:
     parser.add_argument(
         "--saqc-python", default=os.environ.get("SAQC_PYTHON", sys.executable), help="a Python that has saqc (GPL, never in the lock)"
     )
+    parser.add_argument("--own-digits", action="store_true", help="faults written in the point's own digits: a falsifier who hides them")
     parser.add_argument("--methods", default="", help="methods to measure, by name, separated by commas (default: all)")
     parser.add_argument("--only", default="", help="series to measure: beijing, turbine, skab")
     args = parser.parse_args()
@@ -564,6 +591,8 @@ def main() -> None:
     root = Path(__file__).resolve().parents[1]
     data = args.data or Path(os.environ.get("WORKBENCH_SHARED", root.parent / "shared")) / "data"
     closing: dict[str, object] = {"name": "monitoring recall at one false alarm per station-year", "unit": "1"}
+    if args.own_digits:
+        print("faults are written in the point's own digits")
     if not data.is_dir():
         print(f"not measured: no folder {data.name} of real series (give --data)")
         print(json.dumps({**closing, "value": None, "low": None, "high": None, "n": 0, "peers": {}, "ratios": {}}))
@@ -586,14 +615,18 @@ def main() -> None:
             methods["SaQC"] = saqc_alarms(args.saqc_python)
         rounds = args.repeats or (1 if args.quick else repeats)
         wanted = {m for m in args.methods.split(",") if m}
-        measured = measure(series, tune, args.seed, kinds, {m: f for m, f in methods.items() if m in wanted or not wanted}, rounds)
+        measured = measure(
+            series, tune, args.seed, kinds, {m: f for m, f in methods.items() if m in wanted or not wanted}, rounds, args.own_digits
+        )
         if not args.quick:
             short = part_of(series, PROFILE_HOURS) if name == "beijing" else series
             print(f"  matrix profile and SaQC's flagPlateau on {len(short.time):,} hours of each station")
             slow: dict[str, object] = {"matrix profile": profile_alarms}
             if with_saqc:
                 slow["SaQC plateau"] = saqc_alarms(args.saqc_python, PLATEAU)
-            measured |= measure(short, tune, args.seed, kinds, {m: f for m, f in slow.items() if m in wanted or not wanted}, rounds)
+            measured |= measure(
+                short, tune, args.seed, kinds, {m: f for m, f in slow.items() if m in wanted or not wanted}, rounds, args.own_digits
+            )
         for method, by_kind in measured.items():
             for kind, (k, n) in by_kind.items():
                 cell = total.setdefault(method, {}).setdefault(kind, [0, 0])
