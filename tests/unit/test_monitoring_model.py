@@ -21,7 +21,7 @@ from workbench.models.monitoring.inputs import read_inputs
 FRAUD = [
     {"do": "constant", "point": "E0-DA1-a21026", "from": 30, "to": 32, "value": 41.0},
     {"do": "copy", "point": "E1-DA1-a21002", "from": 40, "to": 42, "lag": 11},
-    {"do": "value", "point": "E2-DA1-a21026", "from": 20, "to": 21, "value": 150},
+    {"do": "scale", "point": "E2-DA1-a21026", "from": 20, "to": 21, "by": 2.5},
 ]
 
 
@@ -130,7 +130,7 @@ def test_a_lawful_mark_never_makes_an_exceedance(start: int, length: int, kind: 
         return DETECTORS["exceedance_after_lawful_marks"](panel, hours_min=2, margin=0.02, daily_hours=8, error=0.1).ruling
 
     world = honest(plants=1)
-    edit(world, {"do": "value", "point": "E0-DA1-a21026", "from": 20, "to": 22, "value": 150})
+    edit(world, {"do": "scale", "point": "E0-DA1-a21026", "from": 20, "to": 22, "by": 2.5})
     before = over(world)
     edit(world, {"do": "mark", "outlet": "E0-DA1", "kind": kind, "from": start, "to": start + length})
     assert not ((over(world) == 1) & (before != 1)).any()

@@ -112,7 +112,7 @@ class WithoutMarks(World):
 )
 def test_without_the_marks_table_an_exceedance_is_lowered_or_not_judged_and_says_what_is_lost(hours: int, verdict: str) -> None:
     base = honest()
-    span = {"do": "value", "point": POINT, "from": 20, "to": 20 + hours / 24, "value": 160}
+    span = {"do": "scale", "point": POINT, "from": 20, "to": 20 + hours / 24, "by": 2.8}
     edit(base, span)
     with_marks, _ = run(base)
     without, _ = run(WithoutMarks(base.points, base.values, base.codes, base.limits))

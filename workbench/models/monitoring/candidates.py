@@ -92,7 +92,8 @@ def candidates(panel: Panel, found: Mapping[str, Verdicts], scoring: Scoring) ->
     """Return one row per point, family and episode with its circumstances.
 
     Columns: row, detector, family, start, end, nats (raw), log_p (under the empirical null), sentence numbers in ``numbers``, place,
-    hourly (whether a rehearsed score may judge it), and :data:`CIRCUMSTANCES`. Sorted by row, start, detector.
+    hourly and fine (whether the score rehearsed on hourly readings, or at full rate, may judge it), and :data:`CIRCUMSTANCES`. Sorted
+    by row, start, detector.
     """
     parts = []
     for name, verdict in found.items():
@@ -116,7 +117,23 @@ def candidates(panel: Panel, found: Mapping[str, Verdicts], scoring: Scoring) ->
         parts.append(frame)
     if not parts:
         return pd.DataFrame(
-            {c: [] for c in ("row", "detector", "family", "start", "end", "nats", "log_p", "numbers", "place", "hourly", *CIRCUMSTANCES)}
+            {
+                c: []
+                for c in (
+                    "row",
+                    "detector",
+                    "family",
+                    "start",
+                    "end",
+                    "nats",
+                    "log_p",
+                    "numbers",
+                    "place",
+                    "hourly",
+                    "fine",
+                    *CIRCUMSTANCES,
+                )
+            }
         )
     spans = pd.concat(parts, ignore_index=True)
     c = _with_circumstances(panel, _merge(spans, scoring), scoring)
@@ -173,6 +190,7 @@ def _with_circumstances(panel: Panel, c: pd.DataFrame, scoring: Scoring) -> pd.D
     c["starting"] = [float(n.get("starting", 0.0)) for n in c["numbers"]]
     rows = c["row"].to_numpy(dtype=int)
     c["place"], c["hourly"] = panel.station[rows], panel.hourly[rows] & panel.pollutant[rows]
+    c["fine"] = panel.fine[rows] & panel.pollutant[rows]
     return c
 
 

@@ -15,6 +15,7 @@ import pandas as pd
 import xarray as xr
 
 from workbench.models.monitoring import kernels, levels
+from workbench.models.monitoring.fine import raw_sample
 from workbench.models.monitoring.inputs import DAY, Cube, Inputs, limits_of, mark_spans
 from workbench.models.monitoring.no_value import drop_impossible
 from workbench.models.monitoring.one_thread import one_blas_thread
@@ -160,6 +161,8 @@ def build(inputs: Inputs) -> xr.Dataset:
     variables["twin_corr"] = (("point", "day"), twin[0], {"units": "1", "long_name": "best correlation of detail with an earlier day"})
     variables["twin_day"] = (("point", "day"), twin[1], {"units": "1", "long_name": "that earlier day"})
     variables["hazard"] = (("point", "level", "tie"), hazard, {"units": "1", "long_name": "how often runs of equal values go on"})
+    raw, raw_points = raw_sample(inputs, _blocks)
+    variables |= raw
     coords: dict[str, Any] = {
         "point": roster["point_id"].to_numpy(dtype=object),
         "day": pd.date_range(inputs.first_day, periods=days, freq="D"),
@@ -168,6 +171,8 @@ def build(inputs: Inputs) -> xr.Dataset:
         "offset": ("point", first[held]),
     }
     coords |= {c: ("point", _plain(roster[c])) for c in POINT_COLUMNS}
+    if len(raw_points):
+        coords["raw_point"] = ("raw", raw_points)
     unread = inputs.roster[order < 0]
     attrs = {"lost": list(inputs.lost), "set_aside": unread[["point_id", "enterprise_id", "outlet_id", "input"]].to_dict("records")}
     marks = inputs.marks.reindex(columns=["outlet_id", "start", "end", "kind"]).sort_values(["outlet_id", "start", "kind"], kind="stable")

@@ -12,8 +12,9 @@ import pandas as pd
 
 from workbench.models.monitoring.panel import Panel
 from workbench.models.monitoring.scan import middle
+from workbench.models.monitoring.vocabulary import FINEST
 
-FINE = 96
+FINE = FINEST
 """Samples per day from which on the step into a run is seen apart from the hour's mean."""
 ODD_STEPS = 0.1
 """Share of honest steps that are as wide as the readings scatter (spikes, switched ranges, purges); judged."""
@@ -56,6 +57,34 @@ def entry_nats(panel: Panel, c: pd.DataFrame) -> np.ndarray:
         frozen = (1 - ODD_STEPS) * np.exp(-min(e, 50.0)) + ODD_STEPS * entered
         out[i] = float(np.clip(np.log(max(entered, 1e-12)) - np.log(max(frozen, 1e-12)), -WIDEST, WIDEST))
     return out
+
+
+def of_samples(panel: Panel, rows: np.ndarray, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return, for spans of fine points, the smoothness lost and the change of step against the other days; 0 elsewhere, NaN unknown.
+
+    Parameters
+    ----------
+    rows, a, b : int arrays, shape (span,)
+        Row, first hour and hour after the last; whole days that the span touches are asked.
+
+    Returns
+    -------
+    tuple of arrays
+        Median of 1 − (mean step over spread)²·π/4 of the other days less that inside; log of the steps inside over those outside.
+    """
+    lost, change = np.zeros(len(rows)), np.zeros(len(rows))
+    fine = panel.fine
+    sd, rough = panel.day("sd").astype(float), panel.day("rough").astype(float)
+    with np.errstate(all="ignore"):
+        smooth = 1 - (rough / np.where(sd > 0, sd, np.nan)) ** 2 * np.pi / 4
+        steps = np.log(np.where(rough > 0, rough, np.nan))
+    for i in np.flatnonzero(fine[rows]).tolist():
+        row, lo, hi = int(rows[i]), int(a[i]) // 24, -(-int(b[i]) // 24)
+        for x, out, sign in ((smooth[row], lost, -1.0), (steps[row], change, 1.0)):
+            inside, other = x[lo:hi], np.r_[x[:lo], x[hi:]]
+            inside, other = inside[np.isfinite(inside)], other[np.isfinite(other)]
+            out[i] = sign * float(np.median(inside) - np.median(other)) if inside.size and other.size >= 5 else np.nan
+    return lost, change
 
 
 def _scatter(panel: Panel) -> np.ndarray:

@@ -15,6 +15,7 @@ from workbench.models.monitoring.analysis import Analysis, analyse
 from workbench.models.monitoring.candidates import CIRCUMSTANCES, load_scoring
 from workbench.models.monitoring.features import build
 from workbench.models.monitoring.findings import make_findings
+from workbench.models.monitoring.fine_score import fine_score
 from workbench.models.monitoring.inputs import read_inputs
 from workbench.models.monitoring.rehearsing import rehearsed_score, with_measured_null
 from workbench.models.monitoring.scoring import Scorer, fit_scorer, label_candidates
@@ -57,7 +58,7 @@ class MonitoringModel:
         return build(read_inputs(catalog, period))
 
     def fit(self, features: xr.Dataset, labels: pd.DataFrame, *, seed: int) -> FittedMonitoring:
-        """Fit the score: hourly points on their own edited history (see ``rehearsal.py``), all by labels where they suffice.
+        """Fit the score: hourly and fine points on their own edited history (see ``rehearsal.py``), all by labels where they suffice.
 
         Labels suffice from 60 labelled candidates with 15 of each outcome on.
         """
@@ -68,7 +69,8 @@ class MonitoringModel:
         kinds = c["detector"].map({k: f.kind for k, f in scoring.detectors.items()}).to_numpy(dtype=object)
         y = np.where(kinds != "", label_candidates(c, owners, kinds, labels), np.nan)
         rehearsed = rehearsed_score(analysis.panel, self.rules, scoring, seed) if analysis.panel.shape[0] else None
-        scorer = fit_scorer(c, y, owners, scoring, seed, rehearsed)
+        fine, said = fine_score(analysis, y, self.rules, scoring, seed)
+        scorer = fit_scorer(c, y, owners, scoring, seed, rehearsed, fine, said)
         return FittedMonitoring(self, scorer, with_measured_null(analysis, scorer))
 
 

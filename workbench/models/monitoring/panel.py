@@ -20,7 +20,7 @@ from workbench.models.monitoring.expectation import Expectation, expect, standar
 from workbench.models.monitoring.matching import Match, matches_of
 from workbench.models.monitoring.segments import EDITED, LOWEST, lower_spans, weighted_residual
 from workbench.models.monitoring.ties import tie_rates
-from workbench.models.monitoring.vocabulary import AUXILIARY, FLOW, MONITOR_SYSTEMS
+from workbench.models.monitoring.vocabulary import AUXILIARY, FINEST, FLOW, MONITOR_SYSTEMS, SAMPLED
 
 DEPARTS = 6.0
 """Smallest departure from the own digits that is kept, nats."""
@@ -209,6 +209,12 @@ class Panel:
     def digits(self) -> Digits:
         """Decimal places of the hourly readings against those usual at the point, and the spans that depart from them."""
         return digits_of(self.hour("hour_any"), np.flatnonzero(self.hourly), self.peers, DEPARTS)
+
+    @cached_property
+    def fine(self) -> np.ndarray:
+        """Judged logarithmic points of cems and wastewater at 15 minutes or finer: a rehearsal at full rate may judge these."""
+        fast = self.roster["system"].isin(SAMPLED).to_numpy() & (self.per_day >= FINEST)
+        return np.asarray(self.judged & fast & self.transformed[1])
 
     @cached_property
     def matches(self) -> dict[int, list[Match]]:

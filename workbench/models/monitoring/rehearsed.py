@@ -20,7 +20,7 @@ WEIGHED = (
     "plateau_nats", "clipping_nats", "scale_nats", "exact_nats", "noisy_nats", "generated_nats", "digit_nats", "copy_gain", "drawn_gain",
     "lag_lost", "off_share", "step_ratio", "at_top", "cut_off", "level_drop", "level_score", "edge_score", "scatter", "surprise",
     "uncoupled", "others_lower", "level_rank", "explained", "duration", "second_channel", "whole_device", "jump", "low_level", "abrupt",
-    "switch_nats", "switch_margin",
+    "switch_nats", "switch_margin", "entry", "calm_lost", "step_change",
 )  # fmt: skip
 """What the trees see of a candidate."""
 RISING = frozenset(
@@ -226,7 +226,7 @@ def set_aside(c: pd.DataFrame, y: np.ndarray, kind: np.ndarray) -> np.ndarray:
     mine = np.isin(kind, ("scaled", "lowered")) & (c["scale_nats"].to_numpy(dtype=float) > 0)
     if mine.any():
         out |= (y == 0) & (both > np.quantile(both[mine], 0.9))
-    return out
+    return np.asarray(out & (kind == ""))
 
 
 def _boost(x: np.ndarray, y: np.ndarray, weight: np.ndarray, start: np.ndarray, seed: int) -> Any:

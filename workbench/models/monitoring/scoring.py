@@ -21,6 +21,8 @@ from workbench.models.monitoring.windows import FAMILIES
 MIN_LABELLED, MIN_POSITIVE, FOLDS = 60, 15, 5
 SENSITIVITY = 0.7
 """Chance that an inspection confirms what is there [R]: a visit finds traces of past falsification only sometimes."""
+NOT_EDITED = ("repeats", "elsewhere")
+"""Circumstances that edits at full rate do not show, one at a time as they are made."""
 TOGETHER = 0.5
 """Correlation of the labels of one enterprise's candidates; judged."""
 COMPATIBLE = {"fabrication": {"fabrication", "exceedance", "treatment_off"}, "exceedance": {"exceedance", "fabrication", "treatment_off"}}
@@ -43,6 +45,8 @@ class Scorer:
         How it was fitted, for the card and the reasons.
     rehearsed : Rehearsed, optional
         Score of hourly points from the rehearsal; without it their candidates are scored by the plain sum like all others.
+    fine : Rehearsed, optional
+        Score of fine points from the rehearsal at full rate; half of their score, the plain sum being the other half.
     """
 
     scoring: Scoring
@@ -50,10 +54,11 @@ class Scorer:
     booster: str = ""
     note: str = "unsupervised"
     rehearsed: Rehearsed | None = None
+    fine: Rehearsed | None = None
 
     def terms(self, c: pd.DataFrame) -> pd.DataFrame:
         """Return the additive terms of each candidate (log-odds), columns ``base`` and :data:`CIRCUMSTANCES`; rows sum to the score."""
-        out = base_terms(c, self.scoring, self.rehearsed)
+        out = base_terms(c, self.scoring, self.rehearsed, self.fine)
         kinds = c["detector"].map({k: f.kind for k, f in self.scoring.detectors.items()})
         slope = kinds.map(lambda k: self.lines.get(k, (1.0, 0.0))[0]).to_numpy(dtype=float)
         shift = kinds.map(lambda k: self.lines.get(k, (1.0, 0.0))[1]).to_numpy(dtype=float)
@@ -98,18 +103,37 @@ def by_rehearsal(c: pd.DataFrame, scoring: Scoring) -> np.ndarray:
     return np.asarray(c["hourly"].to_numpy(dtype=bool) & fabrication & c["family"].isin(FAMILIES).to_numpy())
 
 
-def base_terms(c: pd.DataFrame, scoring: Scoring, rehearsed: Rehearsed | None) -> pd.DataFrame:
-    """Return the terms before labels speak: the rehearsed trees where they may judge, prior and weighted circumstances elsewhere."""
+def by_fine_rehearsal(c: pd.DataFrame, scoring: Scoring) -> np.ndarray:
+    """Return which candidates the score rehearsed at full rate judges, shape (candidate,)."""
+    fabrication = c["detector"].map({k: f.kind == "fabrication" for k, f in scoring.detectors.items()}).to_numpy(dtype=bool)
+    return np.asarray(c["fine"].to_numpy(dtype=bool) & fabrication & c["family"].isin(FAMILIES).to_numpy())
+
+
+def base_terms(c: pd.DataFrame, scoring: Scoring, rehearsed: Rehearsed | None, fine: Rehearsed | None = None) -> pd.DataFrame:
+    """Return the terms before labels speak: the rehearsed trees where they may judge, prior and weighted circumstances elsewhere.
+
+    Fine points take the mean of both log-odds: what was stated knows of circumstances that no edit shows, what was learned knows the
+    district's own honest oddities, and neither is sure of the other's ground.
+    """
     out = plain_terms(c, scoring)
-    if rehearsed is None or not len(c):
+    if not len(c):
         return out
-    mine = by_rehearsal(c, scoring)
-    base, parts = rehearsed.contributions(c[mine])
-    kept = out.loc[mine, list(UNREHEARSED)].copy()
-    out.loc[mine, :] = 0.0
-    out.loc[mine, list(UNREHEARSED)] = kept
-    out.loc[mine, "base"] = base
-    out.loc[mine, list(WEIGHED)] += parts
+    if rehearsed is not None:
+        mine = by_rehearsal(c, scoring)
+        out.loc[mine] = _taught(out.loc[mine], c[mine], rehearsed, UNREHEARSED)
+    if fine is not None:
+        mine = by_fine_rehearsal(c, scoring)
+        out.loc[mine] = 0.5 * (out.loc[mine] + _taught(out.loc[mine], c[mine], fine, (*UNREHEARSED, *NOT_EDITED)))
+    return out
+
+
+def _taught(plain: pd.DataFrame, c: pd.DataFrame, rehearsed: Rehearsed, kept: tuple[str, ...]) -> pd.DataFrame:
+    """Return the terms of a rehearsed score: the trees' own, and of the plain terms those that no edit shows."""
+    base, parts = rehearsed.contributions(c)
+    out = plain.copy()
+    out.loc[:, [k for k in out if k not in kept]] = 0.0
+    out["base"] = base
+    out[list(WEIGHED)] += parts
     return out
 
 
@@ -145,7 +169,14 @@ def label_candidates(c: pd.DataFrame, enterprises: np.ndarray, kinds: np.ndarray
 
 
 def fit_scorer(
-    c: pd.DataFrame, y: np.ndarray, groups: np.ndarray, scoring: Scoring, seed: int, rehearsed: Rehearsed | None = None
+    c: pd.DataFrame,
+    y: np.ndarray,
+    groups: np.ndarray,
+    scoring: Scoring,
+    seed: int,
+    rehearsed: Rehearsed | None = None,
+    fine: Rehearsed | None = None,
+    said: str = "",
 ) -> Scorer:
     """Fit the score; see the module's first lines for the rule.
 
@@ -155,12 +186,14 @@ def fit_scorer(
         From :func:`label_candidates`.
     groups : array of str
         Enterprise of each candidate: folds never split one.
-    rehearsed : Rehearsed, optional
-        What the rehearsal taught; labels correct it.
+    rehearsed, fine : Rehearsed, optional
+        What the rehearsals taught, of hourly and of fine points; labels correct it.
+    said : str
+        What is to be noted of the rehearsal at full rate.
     """
     kinds = c["detector"].map({k: f.kind for k, f in scoring.detectors.items()}).to_numpy(dtype=object)
     lines: dict[str, tuple[float, float]] = {}
-    notes: list[str] = [rehearsed.note] if rehearsed else []
+    notes: list[str] = [note for note in (rehearsed.note if rehearsed else "", said) if note]
     booster = ""
     for kind in ("fabrication", "exceedance"):
         mine = np.isfinite(y) & (kinds == kind)
@@ -168,14 +201,14 @@ def fit_scorer(
         if not enough(y[mine]):
             notes.append(f"{counted}; unsupervised, {MIN_LABELLED} and {MIN_POSITIVE} of each outcome are needed")
             continue
-        base = base_terms(c[mine], scoring, rehearsed).sum(axis=1).to_numpy()
+        base = base_terms(c[mine], scoring, rehearsed, fine).sum(axis=1).to_numpy()
         weight = shared_weights(groups[mine])
         if kind == "fabrication":
             lines[kind], booster, how = _fit_corrected(design(c)[mine], y[mine], base, weight, groups[mine].astype(str), seed)
         else:
             lines[kind], how = _platt(base, y[mine], weight), "calibrated sum"
         notes.append(f"{counted}; {how}")
-    return Scorer(scoring, lines, booster, "; ".join(notes), rehearsed)
+    return Scorer(scoring, lines, booster, "; ".join(notes), rehearsed, fine)
 
 
 def shared_weights(groups: np.ndarray) -> np.ndarray:
@@ -194,14 +227,14 @@ def _fit_corrected(
 
     Surely: by more than one standard error of the difference over enterprises.
     """
-    folds = _folds(groups, seed)
+    folds = folds_of(groups, seed)
     corrected = start.copy()
     for k in range(FOLDS):
         train, test = folds != k, folds == k
         if test.any() and len(np.unique(y[train])) == 2:
             trees = _boost(x[train], y[train], start[train], weight[train], seed)
             corrected[test] += trees.predict(x[test], raw_score=True, num_threads=1)
-    plain, trees_loss = (_platt_losses(s, y, weight, folds) for s in (start, corrected))
+    plain, trees_loss = (platt_losses(s, y, weight, folds) for s in (start, corrected))
     gain = pd.Series(weight * (plain - trees_loss)).groupby(groups).sum().to_numpy()
     sure = gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else False
     before, after = (float(np.sum(weight * each) / weight.sum()) for each in (plain, trees_loss))
@@ -221,7 +254,8 @@ def enough(y: np.ndarray) -> bool:
     return len(known) >= MIN_LABELLED and min((known == 1).sum(), (known == 0).sum()) >= MIN_POSITIVE
 
 
-def _folds(groups: np.ndarray, seed: int) -> np.ndarray:
+def folds_of(groups: np.ndarray, seed: int) -> np.ndarray:
+    """Return a fold for each candidate; those of one group share it."""
     names = np.unique(groups)
     order = np.random.default_rng(seed).permutation(len(names))
     fold = dict(zip(names[order], np.arange(len(names)) % FOLDS, strict=True))
@@ -255,7 +289,7 @@ def _platt(score: np.ndarray, y: np.ndarray, weight: np.ndarray) -> tuple[float,
     return float(found.x[0]), float(found.x[1])
 
 
-def _platt_losses(score: np.ndarray, y: np.ndarray, weight: np.ndarray, folds: np.ndarray) -> np.ndarray:
+def platt_losses(score: np.ndarray, y: np.ndarray, weight: np.ndarray, folds: np.ndarray) -> np.ndarray:
     """Return the log loss of each label under the line fitted without its fold."""
     out = np.zeros(len(y))
     for k in np.unique(folds):

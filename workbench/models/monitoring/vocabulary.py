@@ -8,6 +8,8 @@ MONITOR_SYSTEMS = ("cems", "wastewater", "ambient", "dust", "surface_water")
 """Systems whose values are judged."""
 PROCESS_SYSTEMS = ("power", "condition")
 """Systems that serve as the second channel; their own values are judged by other models."""
+FINEST, SAMPLED = 96, ("cems", "wastewater")
+"""Samples per day from which on readings count as fine, and the systems whose fine readings are rehearsed."""
 FLOW, OXYGEN, STACK_TEMPERATURE, PH = ("a00000", "w00000"), "a19001", "a01012", "w01001"
 AUXILIARY = frozenset({"a00000", "w00000", "a19001", "a01012", "a01011", "a01013", "a01014", "w01001", "w01010", "w01014"})
 """Factors that carry no limit of their own: flow, oxygen, temperature, velocity, pressure, humidity, pH, conductivity."""

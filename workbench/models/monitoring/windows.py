@@ -11,6 +11,7 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
+from workbench.models.monitoring.held import of_samples
 from workbench.models.monitoring.matching import LEAST
 from workbench.models.monitoring.panel import Panel
 from workbench.models.monitoring.segments import (
@@ -39,7 +40,7 @@ STRENGTHS = {
 FEATURES = (
     *STRENGTHS, "copy_gain", "drawn_gain", "lag_lost", "step_ratio", "at_top", "cut_off", "level_drop",
     "level_score", "edge_score", "scatter", "surprise", "uncoupled", "others_lower", "level_rank", "explained", "off_share", "switch_nats",
-    "switch_margin",
+    "switch_margin", "calm_lost", "step_change",
 )  # fmt: skip
 """Features of a described candidate, in the order of ``scoring.yml``."""
 NULL_DAYS = (1, 2, 4, 7, 14, 30)
@@ -119,7 +120,8 @@ def describe(panel: Panel, c: pd.DataFrame, spans: pd.DataFrame) -> pd.DataFrame
     """
     out = pd.DataFrame(0.0, index=c.index, columns=list(FEATURES))
     rows = c["row"].to_numpy(dtype=int)
-    mine = np.flatnonzero(panel.hourly[rows]) if len(c) else np.array([], dtype=int)
+    rehearsed_finely = (panel.fine & panel.pollutant)[rows] & c["family"].isin(FAMILIES).to_numpy() if len(c) else False
+    mine = np.flatnonzero(panel.hourly[rows] | rehearsed_finely) if len(c) else np.array([], dtype=int)
     if not len(mine):
         return out
     a, b = hours_of(panel, c)
@@ -176,6 +178,7 @@ def describe(panel: Panel, c: pd.DataFrame, spans: pd.DataFrame) -> pd.DataFrame
             if level.size:
                 table[i, column["level_rank"]] = np.searchsorted(r.sorted, np.median(level)) / r.sorted.size
             table[i, column["uncoupled"]] = r.usual_fit - r.fit(p, q)
+    table[mine, column["calm_lost"]], table[mine, column["step_change"]] = of_samples(panel, rows[mine], a[mine], b[mine])
     return pd.DataFrame(table, index=c.index, columns=list(FEATURES))
 
 
