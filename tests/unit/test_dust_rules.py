@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from workbench.catalog.memory import cube_of
 from workbench.contracts import Kind, Ruling
@@ -20,7 +22,7 @@ from workbench.models.dust.background import excess_over_background
 from workbench.models.dust.features import CLIP_RULES
 from workbench.models.dust.hourly_dust import robust_hours
 from workbench.models.dust.noise import memory_of
-from workbench.models.dust.null import Null, learn_null
+from workbench.models.dust.null import Null, honest_rate, learn_null
 from workbench.models.dust.parts import PARTS
 from workbench.models.dust.rules_clips import Watched
 from workbench.models.dust.rules_series import Candidate
@@ -44,7 +46,8 @@ NO_CLIPS = pd.DataFrame({"start": pd.Series(dtype="datetime64[ns]"), "label": pd
 def candidate(score: float, industry: str = "3011", clips: pd.DataFrame = NO_CLIPS, **around: float) -> Candidate:
     site = {"enterprise_id": "E1", "outlet_id": "O1", "point_id": "D1", "factor": "a34002"}
     start = pd.Timestamp("2026-01-10 08:00")
-    return Candidate(site, start, start + pd.Timedelta("10h"), score, NULL, Around(**{**ORDINARY, **around}), clips, 1.0, industry)
+    honest = float(NULL.noise(score))
+    return Candidate(site, start, start + pd.Timedelta("10h"), score, NULL, honest, Around(**{**ORDINARY, **around}), clips, 1.0, industry)
 
 
 def numbers_asked(function: Callable[..., object]) -> set[str]:
@@ -143,6 +146,28 @@ def test_the_null_is_learned_from_the_bulk_and_never_steeper_than_theory() -> No
     dirty = learn_null(np.r_[honest, np.full(30, 80.0)], np.r_[mirrored, np.full(5, 150.0)], 200.0, **numbers)
     assert dirty.scale == pytest.approx(clean.scale, rel=0.25), "what stands far out does not widen the null"
     assert learn_null(np.array([]), np.array([]), 0.0, **numbers).scale == 1.0
+
+
+def test_what_other_sites_do_is_ordinary_and_own_runs_never_speak_about_themselves() -> None:
+    scores, alone = np.array([30.0, 30.0, 3.0]), np.array(["A", "A", "A"], dtype=object)
+    np.testing.assert_allclose(honest_rate(NULL, scores, alone, {"A": 12.0}, others_weight=24), NULL.noise(scores))
+    rare = honest_rate(NULL, np.array([30.0]), np.array(["A"], dtype=object), {"A": 3.0, "B": 117.0}, others_weight=24)
+    gale = np.r_[30.0, np.full(20, 31.0)]
+    owner = np.array(["A", *(f"B{k}" for k in range(20))], dtype=object)
+    common = honest_rate(NULL, gale, owner, {str(e): 6.0 for e in owner}, others_weight=24)
+    assert rare[0] == NULL.noise(30.0), "nobody else ever got that far"
+    assert common[0] == pytest.approx(20 / (120 + 24), rel=0.01)
+    assert NULL.stands_out(common[0]) < 2.0 < 20.0 < NULL.stands_out(rare[0])
+
+
+@given(st.lists(st.tuples(st.floats(2, 60), st.sampled_from("ABC")), min_size=1, max_size=30))
+def test_a_stronger_run_of_a_site_is_never_more_ordinary(runs: list[tuple[float, str]]) -> None:
+    scores, owner = np.array([s for s, _ in runs]), np.array([o for _, o in runs], dtype=object)
+    rate = honest_rate(NULL, scores, owner, {"A": 3.0, "B": 3.0, "C": 3.0}, others_weight=24)
+    assert (rate >= NULL.noise(scores)).all()
+    for o in set(owner):
+        order = np.argsort(scores[owner == o], kind="stable")
+        assert (np.diff(rate[owner == o][order]) <= 1e-12).all()
 
 
 def test_one_neighbour_alone_never_is_the_background() -> None:

@@ -64,7 +64,7 @@ def _judge_series(
     for scene in scenes:
         for f in scan(scene, settings):
             thresholds = settings.of(f.rule)
-            if f.null.base(thresholds["per_site_month"]) + f.null.stands_out(f.score) < numbers["log_odds_min"]:
+            if f.null.base(thresholds["per_site_month"]) + f.null.stands_out(f.honest) < numbers["log_odds_min"]:
                 continue  # an ordinary run
             row = scene.sites.iloc[f.site]
             hot = hot_hours(scene.z[f.site], f.start, f.stop, sign=f.sign, hot_z=numbers["hot"])
@@ -75,7 +75,7 @@ def _judge_series(
             at = np.flatnonzero(hot)
             site = {k: str(row[k] or "") for k in ("enterprise_id", "outlet_id", "point_id", "factor")}
             candidate = Candidate(
-                site, inputs.grid.hours[at[0]], inputs.grid.hours[at[-1]] + pd.Timedelta(hours=1), f.score, f.null, around,
+                site, inputs.grid.hours[at[0]], inputs.grid.hours[at[-1]] + pd.Timedelta(hours=1), f.score, f.null, f.honest, around,
                 clips.get(site["enterprise_id"], inputs.clips.iloc[:0]), clip_days, industry.get(site["enterprise_id"], ""),
             )  # fmt: skip
             found.append(_rule(rules_series, f.rule)(candidate, **thresholds))

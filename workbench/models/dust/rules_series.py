@@ -37,6 +37,8 @@ class Candidate:
         Log-likelihood ratio of the run.
     null : Null
         What honest runs of this kind do.
+    honest : float
+        Honest runs as strong that are expected per site-month (:func:`~workbench.models.dust.null.honest_rate`).
     around : Around
     clips : DataFrame
         Labelled clips of the enterprise.
@@ -50,6 +52,7 @@ class Candidate:
     end: pd.Timestamp
     score: float
     null: Null
+    honest: float
     around: Around
     clips: pd.DataFrame
     clip_days: float
@@ -176,7 +179,7 @@ def _judgement(
 
 
 def _common(run: Candidate) -> dict[str, Part]:
-    excess = run.null.stands_out(run.score)
+    excess = run.null.stands_out(run.honest)
     return parts_of(stands_out=(excess, excess))
 
 
@@ -193,8 +196,8 @@ def _seen(run: Candidate) -> dict[str, Part]:
 
 
 def _rare(run: Candidate) -> tuple[str, str]:
-    """Return how often an honest site has a run as strong, by the null of the catalog."""
-    months = 1.0 / max(run.null.false_alarms(run.score), 1e-9)
+    """Return how often an honest site has a run as strong, by the null of the catalog and by what other sites do."""
+    months = 1.0 / max(run.honest, 1e-9)
     if months < 1.0:
         return "；同样强的常态波动每月不止一次", "; an honest site has one as strong more than once a month"
     zh, en = ("百月以上", "more than a hundred months") if months > 100 else (f"约{months:.0f}个月", f"about {months:.0f} months")

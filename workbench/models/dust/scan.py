@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workbench.models.dust.noise import memory_of
-from workbench.models.dust.null import Null, learn_null
+from workbench.models.dust.null import Null, honest_rate, learn_null
 from workbench.models.dust.scene import Scene
 from workbench.models.dust.segments import Run, daily, likelihood_ratio, runs_of
 from workbench.models.rule_settings import Settings
@@ -24,7 +24,7 @@ SCANS = {
 
 @dataclass(frozen=True)
 class Found:
-    """One run in hours ``[start, stop)`` of one site, with its rule and the null of its kind."""
+    """One run in hours ``[start, stop)`` of one site, its rule, the null of its kind, and how many honest ones as strong are expected."""
 
     rule: str
     site: int
@@ -32,6 +32,7 @@ class Found:
     stop: int
     score: float
     null: Null
+    honest: float
     sign: float
 
 
@@ -43,6 +44,10 @@ def scan(scene: Scene, settings: Settings) -> list[Found]:
     series = {"hour": scene.z.astype(np.float64)}
     for name, chosen in (("work", scene.work), ("day", np.ones(scene.grid.n, bool))):
         series[name] = daily(scene.z, chosen, hours_min=numbers["day_hours_min"], **clip)
+    months = np.isfinite(scene.z).sum(axis=1) / (365.25 * 2)
+    by_owner: dict[str, float] = {}
+    for e, span in zip(scene.owner, months, strict=True):
+        by_owner[str(e)] = by_owner.get(str(e), 0.0) + float(span)
     found = []
     for rule, (name, sign) in SCANS.items():
         z, step = series[name], 1 if name == "hour" else 24
@@ -51,7 +56,11 @@ def scan(scene: Scene, settings: Settings) -> list[Found]:
         score_min = settings.of(rule)["score_min"]
         mine, mirror = (_runs(s * sign * z, llr, score_min, longest) for s in (1.0, -1.0))
         learned = learn_null(_scores(mine), _scores(mirror), scene.site_months, threshold=score_min, **prior)
-        found += [Found(rule, r.site, r.start * step, min(r.stop * step, scene.grid.n), r.score, learned, sign) for r in mine]
+        owners = np.array([str(scene.owner[r.site]) for r in mine], dtype=object)
+        honest = honest_rate(learned, _scores(mine), owners, by_owner, others_weight=null["others_weight"])
+        for r, rate in zip(mine, honest.tolist(), strict=True):
+            stop = min(r.stop * step, scene.grid.n)
+            found.append(Found(rule, r.site, r.start * step, stop, r.score, learned, rate, sign))
     return found
 
 
