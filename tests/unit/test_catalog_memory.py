@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from workbench.catalog import MemoryCatalog
-from workbench.catalog.memory import cube_of
+from workbench.catalog.memory import Altered, cube_of
 from workbench.contracts import TABLES, CatalogView, EntryMissing, Period, check_table
 
 T = pd.Timestamp
@@ -47,3 +47,17 @@ def test_a_missing_value_carries_no_mark() -> None:
     cube = catalog().cube("obs_power")
     assert cube["mark"].to_numpy().tolist() == [[0, 255]]
     assert cube["value"].dtype == np.float32
+
+
+def test_an_altered_catalog_lacks_what_is_gone_and_shows_what_stands_in_its_place() -> None:
+    visits = pd.DataFrame({"inspection_id": ["a"], "decided_on": [T("2026-01-03")]})
+    whole = catalog(points=pd.DataFrame({"point_id": ["P"]}), inspections=visits)
+    bare = Altered(whole, {"inspections", "obs_power"}, {"points": pd.DataFrame({"point_id": ["Q"]}), "permits": pd.DataFrame({"a": [1]})})
+    assert isinstance(bare, CatalogView)
+    assert [bare.has(e) for e in ("points", "permits", "inspections", "obs_power")] == [True, True, False, False]
+    assert bare.table("points", ["point_id"])["point_id"].tolist() == ["Q"]
+    assert (len(bare.labels()), len(whole.labels())) == (0, 1)
+    for read, entry in ((bare.table, "inspections"), (bare.cube, "obs_power")):
+        with pytest.raises(EntryMissing, match=entry):
+            read(entry)
+    assert Altered(whole).table("points").equals(whole.table("points"))

@@ -17,7 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workbench.catalog import open_catalog
-from workbench.contracts import EntryMissing, ParameterError, Ruling
+from workbench.catalog.memory import Altered
+from workbench.contracts import ParameterError, Ruling
 from workbench.models import load
 from workbench.models.additive import results_frame
 from workbench.models.energy_tax import rules_books, rules_carbon, rules_conflict, rules_power
@@ -421,24 +422,6 @@ def test_labels_count_where_inspection_and_span_meet() -> None:
 # ---- what is lost without a source -----------------------------------------------------------------------------------
 
 
-class Without:
-    """A catalog without some of its entries."""
-
-    def __init__(self, catalog: Any, gone: set[str]) -> None:
-        self._catalog, self._gone = catalog, gone
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._catalog, name)
-
-    def has(self, entry: str) -> bool:
-        return entry not in self._gone and self._catalog.has(entry)
-
-    def table(self, entry: str, columns: list[str] | None = None) -> pd.DataFrame:
-        if entry in self._gone:
-            raise EntryMissing("no such entry", got=entry)
-        return self._catalog.table(entry, columns)
-
-
 @pytest.fixture(scope="module")
 def whole(tiny_catalog: Path) -> Any:
     return open_catalog(tiny_catalog)
@@ -450,7 +433,7 @@ def reviewed(whole: Any) -> Callable[[frozenset[str]], pd.DataFrame]:
 
     def get(gone: frozenset[str]) -> pd.DataFrame:
         if gone not in done:
-            done[gone] = results_frame(load("energy_tax").features(Without(whole, set(gone)), whole.period))  # type: ignore[arg-type]
+            done[gone] = results_frame(load("energy_tax").features(Altered(whole, gone), whole.period))
         return done[gone]
 
     return get

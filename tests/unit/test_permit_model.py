@@ -10,6 +10,7 @@ import pytest
 import test_permit_cases as cases
 
 from workbench.catalog import open_catalog
+from workbench.catalog.memory import Altered
 from workbench.contracts import ParameterError, Period, Ruling
 from workbench.models.hourly import HourMeans
 from workbench.models.permit.book import Book, meter_states, table_end, zone_outages
@@ -132,8 +133,8 @@ def test_what_falls_due_after_a_table_stopped_is_not_evaluable_and_never_late(ti
     whole = results_frame(model.features(catalog, catalog.period))
     middle = catalog.period.start + (catalog.period.end - catalog.period.start) / 2
     ledger = catalog.table("ledger")
-    cut = Altered(catalog, ledger=ledger[ledger["date"] < middle].reset_index(drop=True))
-    results = results_frame(model.features(cut, catalog.period))  # type: ignore[arg-type]
+    cut = Altered(catalog, tables={"ledger": ledger[ledger["date"] < middle].reset_index(drop=True)})
+    results = results_frame(model.features(cut, catalog.period))
     name = "ledger_days_missing"
     before, after = (r[(r["rule"] == name) & (r["ruling"] == "violated")] for r in (whole, results))
     assert len(after) <= len(before)
@@ -268,19 +269,6 @@ def test_alert_levels_of_the_channels_are_alerts_of_the_model(tiny: tuple[Permit
             assert not (loud & ~np.any([np.zeros(len(hours), bool), *spans], axis=0)).any(), (name, e)
 
 
-class Altered:
-    """A catalog with one table changed."""
-
-    def __init__(self, catalog: object, **tables: pd.DataFrame) -> None:
-        self._catalog, self._tables = catalog, tables
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._catalog, name)
-
-    def table(self, entry: str, columns: list[str] | None = None) -> pd.DataFrame:
-        return self._tables[entry].copy() if entry in self._tables else self._catalog.table(entry, columns)  # type: ignore[attr-defined]
-
-
 def test_a_monitor_in_an_unknown_unit_is_named_and_the_rest_goes_on(tiny_catalog: Path) -> None:
     catalog = open_catalog(tiny_catalog)
     points, limits = catalog.table("points"), catalog.table("permit_limits")
@@ -288,7 +276,7 @@ def test_a_monitor_in_an_unknown_unit_is_named_and_the_rest_goes_on(tiny_catalog
     first = next(i for i, k in zip(points.index, zip(points["outlet_id"], points["factor"], strict=True), strict=True) if k in key)
     points.loc[first, "unit"] = "斤/亩"
     model = PermitModel()
-    results = results_frame(model.features(Altered(catalog, points=points), catalog.period))  # type: ignore[arg-type]
+    results = results_frame(model.features(Altered(catalog, tables={"points": points}), catalog.period))
     mine = results[(results["outlet_id"] == points.loc[first, "outlet_id"]) & (results["factor"] == points.loc[first, "factor"])]
     hourly = mine[mine["rule"].str.contains("ly_concentration")]
     assert (hourly["ruling"] == "not evaluable").all()
