@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
 
-from workbench.contracts import EntryMissing, Period
+from workbench.catalog.memory import MemoryCatalog, cube_of
+from workbench.contracts import Period
 from workbench.models import load
 from workbench.models.energy_tax.channels import CHANNELS
 
@@ -24,79 +23,57 @@ OUTAGE = DAY == 50
 COLD = ON & np.isin(DAY, (52, 53, 54)) & (HOUR >= 7)
 
 
-class Memory:
-    """A catalog of one enterprise, held in memory."""
+def catalog() -> MemoryCatalog:
+    """A catalog of one enterprise whose hours are known, and of one without any source."""
+    rng = np.random.default_rng(1)
 
-    name = "memory"
+    def noisy(x: np.ndarray) -> np.ndarray:
+        return x * np.exp(0.03 * rng.standard_normal(len(x)))
 
-    def __init__(self) -> None:
-        rng = np.random.default_rng(1)
-
-        def noisy(x: np.ndarray) -> np.ndarray:
-            return x * np.exp(0.03 * rng.standard_normal(len(x)))
-
-        production = noisy(np.where(LOW, 75.0, np.where(ON, 300.0, 9.0)))
-        production[FROZEN] = 301.25
-        treatment = noisy(np.where(ON & ~STOP, 45.0, 0.8))
-        total = production + treatment + 5.0
-        treatment[DAY >= 40] *= 0.5  # a new transformer
-        treatment[OUTAGE] = np.nan
-        drop = noisy(np.where(ON & ~STOP, 900.0, 4.0))
-        furnace = np.where(ON, np.where(LOW, 300.0, 700.0), 40.0) + 3 * rng.standard_normal(len(TIME))
-        furnace[COLD] = 40.0 + 3 * rng.standard_normal(int(COLD.sum()))
-        self.cubes = {
-            "obs_power": {"E1-P": production, "E1-T": treatment, "E1-Z": total},
-            "obs_condition": {"E1-D": drop, "E1-F": furnace},
-        }
-        rows = [
-            ("E1-P", "power", "power", "production", "kW"), ("E1-T", "power", "power", "treatment", "kW"),
-            ("E1-Z", "power", "power", "total", "kW"), ("E1-D", "condition", "pressure_drop", "treatment", "Pa"),
-            ("E1-F", "condition", "process_temperature", "production", "°C"),
-        ]  # fmt: skip
-        points = pd.DataFrame(rows, columns=["point_id", "system", "factor", "role", "unit"])
-        months = [pd.Timestamp("2026-02-10"), pd.Timestamp("2026-02-20")]
-        self.tables = {
-            "enterprises": pd.DataFrame({"enterprise_id": ["E1", "E2"], "industry": "2110"}),
-            "outlets": pd.DataFrame({"outlet_id": [], "enterprise_id": [], "o2_ref": []}),
-            "points": points.assign(enterprise_id="E1", outlet_id="", resolution=0.01, range_high=np.nan),
-            "invoices": pd.DataFrame({"enterprise_id": "E1", "issued_on": months, "direction": "sale", "commodity": "x"}).assign(
-                quantity=5.0, unit="t", amount_cny=9.0
-            ),
-            "carbon_units": pd.DataFrame(
-                {
-                    "unit_id": ["C1"], "enterprise_id": "E1", "outlet_id": "", "capacity_kg": 1000.0, "iodine_mg_g": 800.0,
-                    "airflow_m3_h": 10_000.0, "hours_per_day": 12.0, "inlet_mg_m3": 40 / 0.85,
-                }
-            ),
-            "carbon_events": pd.DataFrame({"unit_id": ["C1"], "at": [START], "event": "fill", "mass_kg": 1000.0, "document": ""}),
-        }  # fmt: skip
-
-    def has(self, entry: str) -> bool:
-        return entry in self.tables or entry in self.cubes
-
-    def table(self, entry: str, columns: list[str] | None = None) -> pd.DataFrame:
-        if entry not in self.tables:
-            raise EntryMissing("no such entry", got=entry)
-        return self.tables[entry] if columns is None else self.tables[entry][columns]
-
-    def cube(self, entry: str) -> xr.Dataset:
-        rows = self.cubes[entry]
-        value = np.stack([np.round(x, 2) for x in rows.values()]).astype(np.float32)
-        dims = ("point", "time")
-        data = {"value": (dims, value), "mark": (dims, np.zeros(value.shape, np.uint8))}
-        return xr.Dataset(data, coords={"point": np.array(list(rows), dtype=object), "time": TIME})
-
-    def path_of(self, relative: str) -> str:
-        return relative
+    production = noisy(np.where(LOW, 75.0, np.where(ON, 300.0, 9.0)))
+    production[FROZEN] = 301.25
+    treatment = noisy(np.where(ON & ~STOP, 45.0, 0.8))
+    total = production + treatment + 5.0
+    treatment[DAY >= 40] *= 0.5  # a new transformer
+    treatment[OUTAGE] = np.nan
+    drop = noisy(np.where(ON & ~STOP, 900.0, 4.0))
+    furnace = np.where(ON, np.where(LOW, 300.0, 700.0), 40.0) + 3 * rng.standard_normal(len(TIME))
+    furnace[COLD] = 40.0 + 3 * rng.standard_normal(int(COLD.sum()))
+    sources = {
+        "obs_power": {"E1-P": production, "E1-T": treatment, "E1-Z": total},
+        "obs_condition": {"E1-D": drop, "E1-F": furnace},
+    }
+    rows = [
+        ("E1-P", "power", "power", "production", "kW"), ("E1-T", "power", "power", "treatment", "kW"),
+        ("E1-Z", "power", "power", "total", "kW"), ("E1-D", "condition", "pressure_drop", "treatment", "Pa"),
+        ("E1-F", "condition", "process_temperature", "production", "°C"),
+    ]  # fmt: skip
+    points = pd.DataFrame(rows, columns=["point_id", "system", "factor", "role", "unit"])
+    months = [pd.Timestamp("2026-02-10"), pd.Timestamp("2026-02-20")]
+    tables = {
+        "enterprises": pd.DataFrame({"enterprise_id": ["E1", "E2"], "industry": "2110"}),
+        "outlets": pd.DataFrame({"outlet_id": [], "enterprise_id": [], "o2_ref": []}),
+        "points": points.assign(enterprise_id="E1", outlet_id="", resolution=0.01, range_high=np.nan),
+        "invoices": pd.DataFrame({"enterprise_id": "E1", "issued_on": months, "direction": "sale", "commodity": "x"}).assign(
+            quantity=5.0, unit="t", amount_cny=9.0
+        ),
+        "carbon_units": pd.DataFrame(
+            {
+                "unit_id": ["C1"], "enterprise_id": "E1", "outlet_id": "", "capacity_kg": 1000.0, "iodine_mg_g": 800.0,
+                "airflow_m3_h": 10_000.0, "hours_per_day": 12.0, "inlet_mg_m3": 40 / 0.85,
+            }
+        ),
+        "carbon_events": pd.DataFrame({"unit_id": ["C1"], "at": [START], "event": "fill", "mass_kg": 1000.0, "document": ""}),
+    }  # fmt: skip
+    cubes = {entry: cube_of(list(rows), TIME, np.stack([np.round(x, 2) for x in rows.values()])) for entry, rows in sources.items()}
+    return MemoryCatalog(tables, cubes, Period(START, START + pd.Timedelta(days=DAYS)))
 
 
 @pytest.fixture(scope="module")
 def evidence() -> xr.Dataset:
-    catalog: Any = Memory()
-    model: Any = load("energy_tax")
-    features = model.features(catalog, Period(START, START + pd.Timedelta(days=DAYS)))
-    none = pd.DataFrame(columns=["enterprise_id", "decided_on", "period_start", "period_end", "finding", "kinds"])
-    found: xr.Dataset = model.fit(features, none, seed=1).evidence(features)
+    model, given = load("energy_tax"), catalog()
+    features = model.features(given, given.period)
+    found: xr.Dataset = model.fit(features, given.labels(), seed=1).evidence(features)
     return found
 
 
