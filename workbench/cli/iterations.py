@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -75,7 +76,8 @@ def tune(
         out.print(str(made), soft_wrap=True)
     with LiveTrials(out, trials) as live:
         study = tune_experiment(wanted, trials, live)
-    closing_words(study, out)
+    typed = [f"--catalog {shlex.quote(catalog)}"] if catalog else []
+    closing_words(study, out, [*typed, *(f"--set {shlex.quote(s)}" for s in settings or [])])
 
 
 @iterations.command(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -72,8 +73,14 @@ def words_of(settings: Mapping[str, Any]) -> str:
     return " ".join(f"{name}={value}" for name, value in settings.items())
 
 
-def closing_words(study: Study, console: Console) -> None:
-    """Print the best trials beside the stated values, what the difference is worth, and the command that runs the best."""
+def closing_words(study: Study, console: Console, typed: Sequence[str] = ()) -> None:
+    """Print the best trials beside the stated values, what the difference is worth, and the command that runs the best.
+
+    Parameters
+    ----------
+    typed : sequence of str
+        Further options of that command, as they were given to ``tune``.
+    """
     objective = study.tuning.objective
     table = Table(box=box.SIMPLE, title=f"{objective.metric}, {objective.direction} (against {objective.against})", title_justify="left")
     for heading in ("trial", "value", "interval", "n", "iteration"):
@@ -103,8 +110,10 @@ def closing_words(study: Study, console: Console) -> None:
         f"The best of {len(measured)} is optimistic by choice: confirm it on decisions made later.[/]"
     )
     if study.best.number:
-        options = " ".join(f"--set {name}={value}" for name, value in study.best.settings.items())
-        console.print(f"再运行 run it: workbench run {study.experiment.name} {options}", soft_wrap=True, markup=False, highlight=False)
+        options = [*typed, *(f"--set {shlex.quote(f'{name}={value}')}" for name, value in study.best.settings.items())]
+        console.print(
+            f"再运行 run it: workbench run {study.experiment.name} {' '.join(options)}", soft_wrap=True, markup=False, highlight=False
+        )
     console.print(f"study  [bold]{study.folder}[/]", soft_wrap=True)
 
 
