@@ -3,7 +3,8 @@
 ``--quick`` takes a tiny district and fewer windows; ``--only PART`` (may be repeated) runs some parts: speed, history,
 coverage, real, districts, curve; ``--fit`` adds the PyMC fit to the history and the districts. ``--catalog`` takes
 districts of one's own (a truth table beside the catalog is needed). Real data are looked for in ``../shared`` beside the
-project (``--shared``). The last line is JSON: {name, value, unit, low, high, n, peers, ratios}.
+project (``--shared``). Every part says when it begins; none begins after ``--minutes`` (default 15), and one left out is named.
+The last line is JSON: {name, value, unit, low, high, n, peers, ratios}.
 """
 
 from __future__ import annotations
@@ -12,17 +13,22 @@ import argparse
 import json
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from _districts import BUDGETS, World, beside_baselines, joined, learning_curve, world
+from _districts import BUDGETS, World, beside_baselines, joined, learning_curve, visits_loss, worlds
 from _label_sets import crowd, rise
 
 from workbench.contracts import limit_threads
 from workbench.cross.patterns import PatternCounter
 from workbench.cross.scoring import window_posteriors
 from workbench.cross.states import N_STATES
+
+if TYPE_CHECKING:
+    from workbench.cross.fit import Fit
 
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = ("speed", "history", "coverage", "real", "districts", "curve")
@@ -106,7 +112,7 @@ def history(sizes: list[int], fit_rows: int) -> list[dict[str, float]]:
         if fit_rows:
             data = reduce_rows(counter, len(e.channels), fit_rows, seed=0)
             run = run or sampler(e, data)
-            result = run(data, seed=1, draws=1000, tune=500, chains=2)
+            result = run(data, seed=1, draws=1000, tune=400, chains=2)
             d = result.diagnostics
             row |= {"compile_s": d["compile_seconds"], "sample_s": d["seconds"] - d["compile_seconds"]}
             row |= {k: d[k] for k in ("r_hat", "ess", "divergences", "steps")} | {"passed": float(result.passed)}
@@ -117,14 +123,38 @@ def history(sizes: list[int], fit_rows: int) -> list[dict[str, float]]:
 
 def fitted_leads(w: World) -> pd.DataFrame:
     """Return leads fused with fitted parameters (expert priors where the gate refuses)."""
-    from workbench.cross import build_leads, prepare
+    from workbench.cross import build_leads
+
+    result = fitted(w, w.labels)
+    return build_leads(w.findings, w.evidence, w.labels, w.enterprises, seed=7, budgets=BUDGETS, reliability=result)[0]
+
+
+def fitted(w: World, visits: pd.DataFrame) -> Fit:
+    """Return the fit of a district's channels with these visits as labels."""
+    from workbench.cross import prepare
     from workbench.cross.fit import fit
     from workbench.cross.spoken import as_spoken
 
-    ready = prepare(w.findings, w.evidence, w.labels, w.enterprises)
-    result = fit(as_spoken(ready.raw, w.enterprises), w.labels, w.enterprises, seed=7)
-    print(f"  {w.name}: {result.reason}, {result.diagnostics.get('seconds', 0):.0f} s")
-    return build_leads(w.findings, w.evidence, w.labels, w.enterprises, seed=7, budgets=BUDGETS, reliability=result)[0]
+    ready = prepare(w.findings, w.evidence, visits, w.enterprises)
+    result = fit(as_spoken(ready.raw, w.enterprises), visits, w.enterprises, seed=7)
+    print(f"  {w.name}: {result.reason}, {result.diagnostics.get('seconds', 0):.0f} s", flush=True)
+    return result
+
+
+def held_out(world: World) -> tuple[np.ndarray, np.ndarray]:
+    """Return the log-loss of the latest two fifths of the visits, unseen, under expert and under fitted parameters.
+
+    Visits are taken in order of decision; the models are taught by none.
+    """
+    from workbench.cross import build_leads
+
+    visits = world.labels.sort_values(["decided_on", "inspection_id"], kind="stable")
+    early, late = visits.iloc[: int(0.6 * len(visits))], visits.iloc[int(0.6 * len(visits)) :]
+    losses = []
+    for result in (None, fitted(world, early)):
+        leads = build_leads(world.findings, world.evidence, early, world.enterprises, seed=7, budgets=BUDGETS, reliability=result)[0]
+        losses.append(visits_loss(leads, late))
+    return losses[0], losses[1]
 
 
 def main() -> None:
@@ -135,8 +165,19 @@ def main() -> None:
     parser.add_argument("--fit", action="store_true", help="also fit in PyMC: histories, and districts beside the expert priors")
     parser.add_argument("--catalog", type=Path, action="append", help="district with truth.parquet beside it; may be repeated")
     parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared")
+    parser.add_argument("--minutes", type=float, default=15.0, help="no part begins later than this")
     a = parser.parse_args()
     limit_threads()
+    begun = time.perf_counter()
+
+    def wanted(part: str, title: str) -> bool:
+        """Say that a part begins, or that it is left out for want of time."""
+        if part not in parts:
+            return False
+        late = time.perf_counter() - begun
+        print(f"[{late / 60:.1f} min] {title}" + (": left out, no time" if late > 60 * a.minutes else ""), flush=True)
+        return late <= 60 * a.minutes
+
     parts = a.only or [p for p in PARTS if not (a.quick and p in ("coverage", "curve"))]
 
     s = speed(100_000 if a.quick else 600_000)
@@ -144,12 +185,11 @@ def main() -> None:
     print(
         f"  {s['windows_per_s']:,.0f} windows/s, NumPy {s['numpy_windows_per_s']:,.0f}, bare multiplications would allow {s['floor']:,.0f}"
     )
-    if "history" in parts:
-        print("cost against the length of the history")
+    if wanted("history", "cost against the length of the history"):
         history([1_000_000, 10_000_000] if a.quick else [1_000_000, 10_000_000, 100_000_000], 400 if a.fit else 0)
-    if "coverage" in parts:
-        show_coverage(20)
-    if "real" in parts:
+    if wanted("coverage", "coverage of the fit's intervals"):
+        show_coverage(12)
+    if wanted("real", "real label sets"):
         if (a.shared / "data/fusion").is_dir():
             for title, table in (
                 ("rise, unseen views", rise(a.shared)),
@@ -161,7 +201,7 @@ def main() -> None:
             print(f"real label sets are not here ({a.shared / 'data/fusion'}): skipped")
     if {"districts", "curve"} & set(parts):
         with tempfile.TemporaryDirectory() as folder:
-            districts(parts, a.catalog or generated(Path(folder), quick=a.quick), fit=a.fit)
+            districts(wanted, a.catalog or generated(Path(folder), quick=a.quick), fit=a.fit)
     print(
         json.dumps(
             {
@@ -197,19 +237,36 @@ def generated(folder: Path, *, quick: bool) -> list[Path]:
     return [generate(folder / f"seed{n}", scale="tiny" if quick else "small", seed=n, progress=False) for n in seeds]
 
 
-def districts(parts: list[str], files: list[Path], *, fit: bool) -> None:
+def districts(wanted: Callable[[str, str], bool], files: list[Path], *, fit: bool) -> None:
     """Print the fusion beside its baselines, and the learning curve."""
-    if "districts" in parts:
-        worlds = [world(f) for f in files]
-        print("districts: the fusion beside its baselines, on the same candidate leads; means over districts")
-        print(beside_baselines(worlds).to_string(), flush=True)
-        if fit:
-            print("the same with fitted parameters")
-            print(beside_baselines(worlds, fitted_leads).iloc[:1].to_string(), flush=True)
-    if "curve" in parts:
-        one = joined([world(f, labelled=False) for f in files])
-        print(f"learning curve on {len(one.ids)} enterprises, half of them judged and never inspected")
-        print(learning_curve(one, [0, 10, 30, 100, 300]).to_string())
+    both = []
+    for f in files:
+        t = time.perf_counter()
+        both.append(worlds(f))
+        print(f"  {f.parent.name}: all models, with labels and without, {time.perf_counter() - t:.0f} s", flush=True)
+    taught, untaught = [b[0] for b in both], [b[1] for b in both]
+    if wanted("districts", "districts: the fusion beside its baselines, on the same candidate leads; means over districts"):
+        print(beside_baselines(taught).to_string(), flush=True)
+        if fit and wanted("districts", "the same with fitted parameters"):
+            print(beside_baselines(taught, fitted_leads).iloc[:1].to_string(), flush=True)
+        if fit and wanted("districts", "visits not seen: log-loss under expert and under fitted parameters"):
+            show_held_out(untaught)
+    if wanted("curve", f"learning curve on {sum(len(w.ids) for w in untaught)} enterprises"):
+        one = joined(untaught)
+        print("half of them judged and never inspected")
+        print(learning_curve(one, [0, 30, 100, 300]).to_string(), flush=True)
+        if wanted("curve", "the same works later: visits of the first three fifths of the time, leads of the rest judged"):
+            print(learning_curve(one, [0, 30, 100, 300], later=True).to_string(), flush=True)
+
+
+def show_held_out(worlds_: list[World]) -> None:
+    """Print the mean log-loss of unseen visits, and the difference with its interval (visits resampled)."""
+    losses = [held_out(w) for w in worlds_]
+    expert, fit_ = (np.concatenate([x[k] for x in losses]) for k in (0, 1))
+    draw = np.random.default_rng(0).integers(0, len(expert), (2000, len(expert)))
+    gain = fit_ - expert
+    low, high = np.quantile(gain[draw].mean(1), [0.025, 0.975])
+    print(f"  expert {expert.mean():.3f}, fitted {fit_.mean():.3f}, difference {gain.mean():+.3f} [{low:+.3f}, {high:+.3f}], n {len(gain)}")
 
 
 if __name__ == "__main__":

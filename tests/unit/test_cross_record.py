@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from workbench.cross.calibration import apart_from, calibrate
 from workbench.cross.candidates import in_a_visit
 from workbench.cross.record import record_of
-from workbench.cross.reliability import coincidence
+from workbench.cross.reliability import coincidence, fit_reliability
 from workbench.cross.roles import priors
 
 DAY = pd.Timedelta(days=1)
@@ -97,3 +97,22 @@ def test_a_finding_is_borne_out_by_chance_the_oftener_the_more_is_found() -> Non
     assert none == pytest.approx(priors().inspection["false_positive"]["mean"])
     assert many[0] > 0.4
     assert many[1] < none[1]
+
+
+def test_a_caught_works_does_not_make_all_its_false_alarms_true() -> None:
+    """Two detectors speak at every visit; one is right in half of the cases, the other never: only one of them is needed."""
+    rng = np.random.default_rng(0)
+    rows, seen = [], []
+    for i in range(200):
+        bad, start = rng.random() < 0.5, FIRST
+        for name in ("right", "never") if bad else ("never",):
+            rows.append(("monitoring", name, f"E{i}", start, start + DAY, "fabrication", 0.7, f"F{len(rows)}"))
+        found = bad and rng.random() < 0.75
+        seen.append((f"I{i}", f"E{i}", start, start + 5 * DAY, "violation" if found else "none", ["fabrication"] if found else []))
+    columns = ["model", "detector", "enterprise_id", "start", "end", "kind", "p", "finding_id"]
+    visited = pd.DataFrame(seen, columns=["inspection_id", "enterprise_id", "period_start", "period_end", "finding", "kinds"])
+    findings = pd.DataFrame(rows, columns=columns)
+    trust = fit_reliability(findings, visited)
+    believed = pd.Series(trust.believed(findings)).groupby(findings["detector"]).mean()
+    assert believed["right"] > 0.75
+    assert believed["never"] < 0.25

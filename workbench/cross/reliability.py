@@ -2,7 +2,9 @@
 
 A model's ``p_breach`` is calibrated on few and chosen labels, detector by detector at best. Here every finding gets
 ``logit q = base + slope·logit p + u_model + u_detector``, with the expert's base and slope as prior means and normal
-offsets, fitted to inspections that looked at the finding's span. What is seen on documents or on the plant's own meters
+offsets, fitted to inspections that looked at the finding's span. A visit that bears something out says that *one* of the
+findings it bears out holds, not each: ``P(borne out) = 1 - (1-leak)·∏(1 - se·q)`` (a noisy-or), else every false alarm at a
+works that was caught would count as true. What is seen on documents or on the plant's own meters
 has prior means nearer to the model's word than what is inferred from a monitor's series. With no label the means stand.
 """
 
@@ -92,8 +94,8 @@ def sensitivity(kind: pd.Series) -> np.ndarray:
 def coincidence(kind: pd.Series, inspections: pd.DataFrame | None) -> np.ndarray:
     """Return the chance that a visit bears out a finding that does not hold: by its own error, or by another matter of the works.
 
-    The share of all visits that found a violation of the kind or of one that goes with it, each visit's false positive rate
-    worth as many visits as its prior says.
+    The share of the visits given (those that met no finding) that found a violation of the kind or of one that goes with it,
+    with the false positive rate worth as many visits as its prior says.
     """
     prior = priors().inspection["false_positive"]
     n = 0 if inspections is None else len(inspections)
@@ -140,8 +142,8 @@ def fit_reliability(found: pd.DataFrame, inspections: pd.DataFrame | None, *, ra
     pairs = inspected_findings(found, inspections)
     if not len(pairs):
         return FindingReliability(base, float(f["slope"]), {}, {}, {}, 0, raised)
-    fp = coincidence(pairs["kind"], inspections)
-    se = np.maximum(sensitivity(pairs["kind"]), fp + 0.1)
+    beside = None if inspections is None else inspections[~inspections["inspection_id"].isin(pairs["inspection_id"])]
+    se, leak = sensitivity(pairs["kind"]), coincidence(pairs["kind"], beside)
     models = sorted(set(pairs["model"]))
     detectors = sorted(set(zip(pairs["model"], pairs["detector"], strict=True)))
     m = np.array([models.index(x) for x in pairs["model"]])
@@ -155,16 +157,31 @@ def fit_reliability(found: pd.DataFrame, inspections: pd.DataFrame | None, *, ra
     design[np.arange(len(y)), 2 + len(models) + d] = 1.0
     known = direct_offset(x, pairs["kind"]) if raised else np.zeros(len(x))
 
-    def loss(b: np.ndarray) -> tuple[float, np.ndarray]:
+    # one outcome per visit and answer: what was borne out is explained by at least one of the findings that it bears out
+    group = pairs.groupby(["inspection_id", "label"], sort=True).ngroup().to_numpy()
+    n = int(group.max()) + 1
+    borne = np.zeros(n)
+    borne[group] = y
+    nothing = np.full(n, np.inf)
+    np.minimum.at(nothing, group, np.log1p(-leak))
+
+    def missed(b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return log P(no finding of a group borne out), shape (group,), and its slope in every finding's log-odds."""
         q = 1 / (1 + np.exp(-np.clip(design @ b + known, -30, 30)))
-        p = se * q + fp * (1 - q)
-        value = -(w @ (y * np.log(p) + (1 - y) * np.log(1 - p))) + 0.5 * (((b - mean) / sd) ** 2).sum()
-        slope = -w * (y / p - (1 - y) / (1 - p)) * (se - fp) * q * (1 - q)
+        return nothing + np.bincount(group, w * np.log1p(-se * q), n), -w * se * q * (1 - q) / (1 - se * q)
+
+    def loss(b: np.ndarray) -> tuple[float, np.ndarray]:
+        log, each = missed(b)
+        found = np.log(-np.expm1(log))
+        value = -(borne * found + (1 - borne) * log).sum() + 0.5 * (((b - mean) / sd) ** 2).sum()
+        slope = np.where(borne == 1, np.exp(log - found), -1.0)[group] * each
         return float(value), design.T @ slope + (b - mean) / sd**2
 
     best = np.round(minimize(loss, mean, jac=True, method="L-BFGS-B", options={"maxiter": 500, "gtol": 1e-8}).x, 6)
-    q = 1 / (1 + np.exp(-(design @ best + known)))
-    curvature = design.T @ (design * (w * q * (1 - q) * (se - fp))[:, None]) + np.diag(1 / sd**2)
+    log, each = missed(best)
+    moves = np.zeros((n, len(mean)))
+    np.add.at(moves, group, design * each[:, None])
+    curvature = moves.T @ (moves * (np.exp(log) / -np.expm1(log))[:, None]) + np.diag(1 / sd**2)
     covariance = np.linalg.inv(curvature)
     rows = {
         pair: np.r_[1.0, 0.0, np.eye(len(models))[models.index(pair[0])], np.eye(len(detectors))[k]] for k, pair in enumerate(detectors)
