@@ -16,8 +16,9 @@ from numba import njit
 
 COARSEST, FINEST = -3, 5
 """Decimal places told apart; −3 is thousands, and readings that five places do not write get six."""
-USUAL, FEWEST = 0.75, 30
-"""Share of the readings of one size that the point's own places write, and the fewest readings of that size that tell."""
+USUAL, FEWEST = 0.5, 30
+"""Share of the readings of one size that the point's own places write (a quarter of a history may be falsified), and the fewest readings
+of that size that tell."""
 SEASON = 60 * 24
 """A value that occurs within one span of so many hours only, and at no peer, occurs nowhere else, hours."""
 ROUNDING = 1e-7

@@ -27,7 +27,7 @@ SHORTEST, LONGEST = 72, 1100
 """Lengths that are tried, hours."""
 FREEDOM = 3.0
 """Degrees of freedom of the prediction errors."""
-WINDOW, FEWEST, MOST = 240, 0.15, 1.0
+WINDOW, FEWEST, MOST = 240, 0.2, 1.0
 """Hours over which errors are summed to learn how many of them count as one, the least that one is let count for, and the most that an
 hour between the edges may say, nats."""
 FLOOR, TIED = 0.05, 0.02

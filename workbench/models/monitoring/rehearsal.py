@@ -46,6 +46,7 @@ class Plan(BaseModel):
     fewest_days: Amount
     fewest_examples: Amount
     edits_per_point_year: Amount
+    edits_per_hourly_point_year: Amount
 
 
 def load_plan() -> Plan:

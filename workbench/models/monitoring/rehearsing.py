@@ -48,6 +48,7 @@ def rehearsed_score(panel: Panel, rules: Mapping[str, RuleRow], scoring: Scoring
     known = np.isfinite(y)
     years = float((panel.hourly & panel.pollutant).sum()) * panel.shape[1] / 365.25
     run = (years, edits, rounds)
+    plan = plan.model_copy(update={"edits_per_point_year": plan.edits_per_hourly_point_year})
     return fit_rehearsed(c[known].reset_index(drop=True), y[known], kind[known], weight[known], run, plan, seed)
 
 
