@@ -43,6 +43,7 @@ class World:
         default_factory=lambda: pd.DataFrame(columns=["enterprise_id", "finding", "kinds", "period_start", "period_end"])
     )
     name: str = "world"
+    delays: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def period(self) -> Period:
@@ -73,7 +74,10 @@ class World:
         value = np.stack([self.values[i] for i in ids]).astype(np.float32)
         mark = np.stack([self.codes[i] for i in ids]).astype(np.uint8)
         coords = {"point": np.array(ids, dtype=object), "time": self.time}
-        return xr.Dataset({"value": (("point", "time"), value), "mark": (("point", "time"), mark)}, coords=coords)
+        made = xr.Dataset({"value": (("point", "time"), value), "mark": (("point", "time"), mark)}, coords=coords)
+        if self.delays:
+            made["delay"] = (("point", "time"), np.stack([self.delays[i] for i in ids]).astype(np.float32))
+        return made
 
     def labels(self, decided_before: pd.Timestamp | None = None) -> pd.DataFrame:
         return self.inspections
@@ -153,6 +157,10 @@ def edit(world: World, step: dict[str, Any], seed: int = 1) -> None:
         world.values = {k: v[::4] for k, v in world.values.items()}
         world.codes = {k: v[::4] for k, v in world.codes.items()}
         world.points = world.points.assign(interval_s=3600.0)
+        return
+    if do == "arrive":  # seconds from measurement to arrival, of one point or of all
+        for point in [step["point"]] if "point" in step else list(world.values):
+            world.delays.setdefault(point, np.full(len(world.time), np.nan))[a:b] = 60.0 * step["minutes"]
         return
     if do == "no_limits":
         world.limits = world.limits.iloc[:0]

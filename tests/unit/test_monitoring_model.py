@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from monitoring_world import DAYS, FIRST, PER_DAY, World, edit, honest
 
-from workbench.contracts import ParameterError, check_evidence
+from workbench.contracts import ParameterError, check_evidence, load_rules
 from workbench.models import load
 from workbench.models.monitoring.features import build, reduce_block
 from workbench.models.monitoring.inputs import read_inputs
 
+RULES = load_rules(files("workbench.models.monitoring").joinpath("params.yml"))
 FRAUD = [
     {"do": "constant", "point": "E0-DA1-a21026", "from": 30, "to": 32, "value": 41.0},
     {"do": "copy", "point": "E1-DA1-a21002", "from": 40, "to": 42, "lag": 11},
@@ -127,7 +129,7 @@ def test_a_lawful_mark_never_makes_an_exceedance(start: int, length: int, kind: 
 
     def over(world: World) -> np.ndarray:
         panel = Panel(build(read_inputs(world, world.period)).compute())
-        return DETECTORS["exceedance_after_lawful_marks"](panel, hours_min=2, margin=0.02, daily_hours=8, error=0.1).ruling
+        return DETECTORS["exceedance_after_lawful_marks"](panel, **RULES["exceedance_after_lawful_marks"].numbers()).ruling
 
     world = honest(plants=1)
     edit(world, {"do": "scale", "point": "E0-DA1-a21026", "from": 20, "to": 22, "by": 2.5})

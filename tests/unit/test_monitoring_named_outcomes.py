@@ -228,3 +228,28 @@ def test_a_buffer_sent_again_is_a_fault_of_the_logger(point: str, lag: float, ou
     copied = found[(found["point_id"] == point) & (found["detector"] == "history_copied_exactly")]
     assert len(copied)
     assert (copied["outcome"] == outcome).all()
+
+
+def test_late_arrival_is_named_as_not_evaluable_where_nobody_knows_it_and_judged_where_the_store_does() -> None:
+    world = honest(plants=1)
+    found, _ = run(world)
+    said = found[found["detector"] == "data_arrive_late"]
+    assert said["verdict"].tolist() == ["abstain"]
+    assert "not when it arrived" in said["reason_en"].iloc[0]
+    assert "到达" in said["reason_zh"].iloc[0]
+    edit(world, {"do": "arrive", "minutes": 1})
+    edit(world, {"do": "arrive", "point": POINT, "from": 30, "to": 33, "minutes": 2880})
+    found, _ = run(world)
+    late = found[found["detector"] == "data_arrive_late"]
+    assert late["point_id"].tolist() == [POINT]
+    assert late["outcome"].tolist() == ["fault"]
+    assert (late["start"].iloc[0].day, (late["end"] - late["start"]).iloc[0]) == (31, pd.Timedelta(days=3))
+
+
+def test_without_the_marks_table_an_outage_is_not_held_against_the_limit() -> None:
+    from workbench.models.monitoring.findings import _a_mark_may_excuse
+
+    usual = {"low_level": 0.0, "running": 1.0, "starting": 0.0, "numbers": {}}
+    assert _a_mark_may_excuse({"family": "outage", **usual})
+    assert not _a_mark_may_excuse({"family": "copy", **usual})
+    assert _a_mark_may_excuse({"family": "copy", **usual, "running": 0.2})

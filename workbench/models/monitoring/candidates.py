@@ -200,7 +200,7 @@ def _by_place(panel: Panel, c: pd.DataFrame) -> pd.DataFrame:
     size = {k: len(v) for k, v in panel.members.items()}
     start, end, family, row = (c[k].to_numpy() for k in ("start", "end", "family", "row"))
     whole, elsewhere, failing = np.zeros(len(c)), np.zeros(len(c)), np.zeros(len(c))
-    faulty = np.isin(family, ("range", "drift", "missing", "impossible"))
+    faulty = np.isin(family, ("range", "drift", "missing", "late", "impossible"))
     short = c["end"].to_numpy() - c["start"].to_numpy() <= np.timedelta64(2, "D")
     for key, index in pd.Series(place).groupby(place).indices.items():
         over = (start[index][:, None] < end[index][None]) & (end[index][:, None] > start[index][None])

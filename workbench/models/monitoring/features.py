@@ -15,6 +15,7 @@ import pandas as pd
 import xarray as xr
 
 from workbench.models.monitoring import kernels, levels
+from workbench.models.monitoring.arrival import delays
 from workbench.models.monitoring.fine import raw_sample
 from workbench.models.monitoring.inputs import DAY, Cube, Inputs, limits_of, mark_spans
 from workbench.models.monitoring.no_value import drop_impossible
@@ -161,6 +162,8 @@ def build(inputs: Inputs) -> xr.Dataset:
     variables["twin_corr"] = (("point", "day"), twin[0], {"units": "1", "long_name": "best correlation of detail with an earlier day"})
     variables["twin_day"] = (("point", "day"), twin[1], {"units": "1", "long_name": "that earlier day"})
     variables["hazard"] = (("point", "level", "tie"), hazard, {"units": "1", "long_name": "how often runs of equal values go on"})
+    if (late := delays(inputs, held)) is not None:
+        variables["delay"] = (("point", "day"), late, {"units": "h", "long_name": "median time from measurement to arrival"})
     raw, raw_points = raw_sample(inputs, _blocks)
     variables |= raw
     coords: dict[str, Any] = {

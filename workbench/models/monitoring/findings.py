@@ -29,7 +29,8 @@ EXCUSED_HOURS, EXCUSED_STARTING = 6, 0.3
 NEEDS_MARKS = frozenset(
     {
         "values_stay_constant", "values_clipped_below_limit", "values_generated", "purge_off_schedule", "outage_when_exceedance_predicted",
-        "mark_contradicts_operation", "calibration_shows_no_gas_step", "exceedance_after_lawful_marks",
+        "mark_contradicts_operation", "calibration_shows_no_gas_step", "exceedance_after_lawful_marks", "history_copied_exactly",
+        "history_copied_with_noise",
     }
 )  # fmt: skip
 """Detectors that lose lawful hours with the marks table."""
@@ -135,7 +136,8 @@ def _a_mark_may_excuse(c: Mapping[Any, Any]) -> bool:
     if c["family"] == "exceedance":
         hours = float(dict(c["numbers"]).get("hours", np.inf))
         return hours <= EXCUSED_HOURS or c["starting"] >= EXCUSED_STARTING
-    return bool(c["low_level"] >= 1 or c["running"] < 0.5)
+    # a gap under a mark of fault or service is no suspicious gap
+    return bool(c["family"] == "outage" or c["low_level"] >= 1 or c["running"] < 0.5)
 
 
 def _outcome(c: Mapping[Any, Any], scorer: Scorer, pollutant: bool) -> str:
@@ -199,8 +201,11 @@ def _unfit(panel: Panel) -> list[dict[str, Any]]:
         if codes:
             rows.append(_abstention(panel.roster.iloc[row].to_dict(), codes, span))
     rows += [_abstention(point, [str(point["input"])], span) for point in panel.data.attrs.get("set_aside", [])]
+    nobody = {"point_id": "", "enterprise_id": "", "outlet_id": ""}
     if not rows and not panel.monitored.any():
-        rows.append(_abstention({"point_id": "", "enterprise_id": "", "outlet_id": ""}, ["no_monitors"], span))
+        rows.append(_abstention(nobody, ["no_monitors"], span))
+    if panel.monitored.any() and "delay" not in panel.data:
+        rows.append(_abstention(nobody, ["arrival_unknown"], span) | {"detector": "data_arrive_late"})
     return rows
 
 

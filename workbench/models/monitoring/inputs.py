@@ -156,7 +156,7 @@ def _cut(entry: str, cube: xr.Dataset, period: Period, first: pd.Timestamp, posi
     if not inside.any() or not len(keep):
         return None, "nothing_in_period"
     columns = np.flatnonzero(inside)
-    data = cube[["value", "mark"]].isel(time=slice(int(columns[0]), int(columns[-1]) + 1), point=keep)
+    data = cube[[v for v in ("value", "mark", "delay") if v in cube]].isel(time=slice(int(columns[0]), int(columns[-1]) + 1), point=keep)
     offset = int((pd.Timestamp(time[columns[0]]) - first) / DAY * per_day)
     return Cube(entry, data, position.loc[ids[keep]].to_numpy(), offset, per_day), ""
 

@@ -81,6 +81,10 @@ NOTICES: dict[str, Words] = {
         zh="目录中没有标记表，该时段可能已合法标记为停运、启停或维护，不予判定",
         en="the catalog holds no marks, and a mark of standstill, start-up or service may cover this span, so it is not judged",
     ),
+    "arrival_unknown": Words(
+        zh="数据只记测量时刻，不记到达时刻，迟到与否无法判定",
+        en="the store keeps when a value was measured and not when it arrived, so late arrival is not evaluable",
+    ),
     "no_limit": Words(
         zh="没有许可限值，超标与限幅不予判定", en="no permitted limit, so exceedance and clipping at the limit are not judged"
     ),

@@ -10,6 +10,7 @@ from workbench.models.monitoring.detectors.digits import readings_leave_own_reso
 from workbench.models.monitoring.detectors.marks import calibration_shows_no_gas_step, mark_contradicts_operation
 from workbench.models.monitoring.detectors.noise import purge_off_schedule, values_generated
 from workbench.models.monitoring.detectors.operation import (
+    data_arrive_late,
     data_missing_or_late,
     exceedance_after_lawful_marks,
     outage_when_exceedance_predicted,
@@ -49,6 +50,7 @@ DETECTORS: dict[str, Callable[..., Verdicts]] = {
         exceedance_after_lawful_marks,
         drift_ends_at_calibration,
         data_missing_or_late,
+        data_arrive_late,
         values_impossible,
     )
 }

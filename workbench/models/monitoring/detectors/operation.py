@@ -280,6 +280,29 @@ def data_missing_or_late(panel: Panel, *, share_min: float, days_min: float) -> 
     return verdicts(panel.shape, able, np.zeros(panel.shape), spans, panel.first_day)
 
 
+def data_arrive_late(panel: Panel, *, hours_min: float, days_min: float) -> Verdicts:
+    """Find spans whose readings arrived long after they were measured; not evaluable where the store does not know when they arrived.
+
+    Parameters
+    ----------
+    hours_min : float
+        Smallest median delay of a day, hours.
+    days_min : float
+        Fewest such days.
+    """
+    delay = panel.day("delay").astype(float) if "delay" in panel.data else np.full(panel.shape, np.nan)
+    able = panel.monitored[:, None] & np.isfinite(delay)
+    hit = able & (np.nan_to_num(delay) >= hours_min)
+    rows = []
+    for row, a, b in runs_of(hit, bridge=1):
+        if hit[row, a:b].sum() < days_min:
+            continue
+        numbers = {"hours": float(np.nanmedian(delay[row, a:b])), "days": float(hit[row, a:b].sum())}
+        rows.append({"row": row, "start": _hours(panel, a * 24), "end": _hours(panel, b * 24), "nats": 1.0, **numbers})
+    spans = pd.DataFrame(rows) if rows else no_spans(["hours", "days"])
+    return verdicts(panel.shape, able, np.zeros(panel.shape), spans, panel.first_day)
+
+
 def values_impossible(panel: Panel, *, share_min: float) -> Verdicts:
     """Find days with infinite values, a device's codes for no value, or concentrations and flows negative beyond the zero tolerance.
 
