@@ -584,6 +584,7 @@ def main() -> None:
         "--saqc-python", default=os.environ.get("SAQC_PYTHON", sys.executable), help="a Python that has saqc (GPL, never in the lock)"
     )
     parser.add_argument("--own-digits", action="store_true", help="faults written in the point's own digits: a falsifier who hides them")
+    parser.add_argument("--kinds", default="", help="kinds of fault, separated by commas (default: all)")
     parser.add_argument("--methods", default="", help="methods to measure, by name, separated by commas (default: all)")
     parser.add_argument("--only", default="", help="series to measure: beijing, turbine, skab")
     args = parser.parse_args()
@@ -598,6 +599,8 @@ def main() -> None:
         print(json.dumps({**closing, "value": None, "low": None, "high": None, "n": 0, "peers": {}, "ratios": {}}))
         return
     kinds = KINDS if not args.quick else ("constant", "exact_copy")
+    if args.kinds:
+        kinds = tuple(k for k in KINDS if k in args.kinds.split(","))
     total: dict[str, dict[str, list[int]]] = {}
     with_saqc = has_saqc(args.saqc_python)
     for name, reader, folder, tune, repeats in (
