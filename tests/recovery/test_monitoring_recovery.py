@@ -55,6 +55,22 @@ def test_an_injected_air_share_is_recovered_on_the_mixing_line(share: float) -> 
     assert found["on_line"].iloc[0] == 1
 
 
+@pytest.mark.parametrize(("hours", "share"), [(5, 0.35), (7, 0.2), (24, 0.5)])
+def test_hours_of_air_under_a_kept_oxygen_are_recovered(hours: int, share: float) -> None:
+    from workbench.models.monitoring.mixing import common_spans
+
+    rng = np.random.default_rng(hours)
+    shared, own = 0.05 * rng.standard_normal(1500).cumsum(), 0.05 * rng.standard_normal((3, 1500))
+    residual = 0.3 * np.tanh(shared) + own
+    residual[:, 700 : 700 + hours] += np.log(1 - share)
+    found = [s for s in common_spans(residual) if s.last > 700 and s.first < 700 + hours]
+    assert len(found) == 1
+    assert abs(found[0].first - 700) <= 1
+    assert abs(found[0].last - (700 + hours)) <= 1
+    assert found[0].share == pytest.approx(share, abs=0.1)
+    assert all(s.score < found[0].score for s in common_spans(residual, up=True))
+
+
 @pytest.mark.parametrize("lag", [3.0, 9.25])
 def test_the_lag_of_a_copy_is_recovered_exactly(lag: float) -> None:
     found = spans_of(

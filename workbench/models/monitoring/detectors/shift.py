@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 
 from workbench.models.monitoring.expectation import Expectation
+from workbench.models.monitoring.mixing import common_spans, nats_of
 from workbench.models.monitoring.panel import Panel
 from workbench.models.monitoring.scan import best_windows, middle, own_scores
 from workbench.models.monitoring.segments import BESIDE, contrast, jumps, sums_of, weighted_residual
 from workbench.models.monitoring.verdicts import Verdicts, no_spans, verdicts
-from workbench.models.monitoring.vocabulary import OXYGEN
+from workbench.models.monitoring.vocabulary import FINEST, OXYGEN
 
 LONGEST = (2, 3, 5, 7, 10, 14, 21, 30)
 AMBIENT_O2 = 20.9
@@ -278,12 +279,46 @@ def sampling_line_diluted(panel: Panel, *, score_min: float, air_min: float, agr
         for p in partners[row]:
             numbers = {"air": share, "o2_share": air, "on_line": float(on_line), "pollutants": len(shares), "days": b - a}
             rows_out.append({"row": int(p), "start": start, "end": end, "nats": nats, **numbers})
+    rows_out += _air_for_hours(panel, partners, oxygen, score_min, rows_out)
     able = np.zeros((n, days), dtype=bool)
     strength = np.zeros((n, days))
     for head, rows in partners.items():
         able[rows] = able_rows[head]
     spans = pd.DataFrame(rows_out) if rows_out else no_spans(["air", "o2_share", "on_line", "pollutants", "days"])
     return verdicts(panel.shape, able, strength, spans, panel.first_day)
+
+
+def _air_for_hours(
+    panel: Panel, partners: dict[int, np.ndarray], oxygen: np.ndarray, score_min: float, known: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return the spans of some hours of fine lines on which one factor lies, apart from those that the days show already."""
+    hour = pd.Timedelta(hours=1)
+    e = panel.process_expectation.residual
+    found, mirrored, lines = [], [], 0
+    for head, rows in partners.items():
+        if len(rows) < 2 or panel.per_day[head] < FINEST:
+            continue
+        lines += 1
+        residual = e[rows].astype(float)
+        found += [(head, s) for s in common_spans(residual)]
+        mirrored += [s.score for s in common_spans(residual, up=True)]
+    out: list[dict[str, Any]] = []
+    nats = nats_of(np.array([s.score for _, s in found]), np.array(mirrored), lines)
+    for (head, s), strong in zip(found, nats.tolist(), strict=True):
+        start, end = panel.first_day + s.first * hour, panel.first_day + s.last * hour
+        seen = any(k["row"] in partners[head] and k["start"] < end and k["end"] > start for k in known)
+        if strong < score_min or seen:
+            continue
+        air = np.nan
+        if oxygen[head] >= 0:
+            o2 = panel.hour("hour_mean")[oxygen[head]].astype(float)
+            usual = _median_or(np.r_[o2[max(0, s.first - 12) : s.first], o2[s.last + 1 : s.last + 13]], np.nan)
+            air = (_median_or(o2[s.first + 1 : s.last], np.nan) - usual) / max(AMBIENT_O2 - usual, 1.0)
+        on_line = bool(np.isfinite(air) and abs(air - s.share) <= 0.4 * s.share + 0.03)
+        numbers = {"air": s.share, "o2_share": air, "on_line": float(on_line), "pollutants": len(partners[head])}
+        numbers["days"] = (s.last - s.first) / 24
+        out += [{"row": int(p), "start": start, "end": end, "nats": strong, **numbers} for p in partners[head]]
+    return out
 
 
 def drift_ends_at_calibration(panel: Panel, *, slope_min: float, reset_min: float, days_min: float) -> Verdicts:
