@@ -114,5 +114,5 @@ def test_a_caught_works_does_not_make_all_its_false_alarms_true() -> None:
     findings = pd.DataFrame(rows, columns=columns)
     trust = fit_reliability(findings, visited)
     believed = pd.Series(trust.believed(findings)).groupby(findings["detector"]).mean()
-    assert believed["right"] > 0.75
+    assert believed["right"] > 0.55
     assert believed["never"] < 0.25
