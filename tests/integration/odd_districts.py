@@ -90,16 +90,19 @@ def small(catalog_file: Path, *, enterprises: int = 8, days: int = 10) -> Distri
 
 
 def _with_offences(d: District) -> District:
-    """Freeze one pollutant for two days and let another stand at three times its limit, so that there is something to find."""
+    """Enter one value for one pollutant for two days and let another go to three times its limit, so that there is something to find."""
     limits = d.tables["permit_limits"].drop_duplicates(["outlet_id", "factor"]).set_index(["outlet_id", "factor"])["limit"]
     points = d.tables["points"].set_index("point_id")
     cubes = dict(d.cubes)
-    for entry, offence in (("obs_cems", "frozen"), ("obs_wastewater", "over")):
+    for entry, offence in (("obs_cems", "entered"), ("obs_wastewater", "over")):
         value = cubes[entry]["value"].to_numpy().copy()
         ids = list(cubes[entry]["point"].to_numpy().astype(object))
         keys = {i: (points.loc[i, "outlet_id"], points.loc[i, "factor"]) for i in ids}
-        row = next(k for k, i in enumerate(ids) if keys[i] in limits.index and limits[keys[i]] > 0)
-        value[row, 960:1440] = value[row, 960] if offence == "frozen" else 3 * limits[keys[ids[row]]]
+        limited = [k for k, i in enumerate(ids) if keys[i] in limits.index and limits[keys[i]] > 0]
+        # a value is entered where a works runs: at an idle one a flat line is no news
+        row = max(limited, key=lambda k: np.nanmedian(value[k]) / limits[keys[ids[k]]]) if offence == "entered" else limited[0]
+        over = limits[keys[ids[row]]] * (3 + 0.1 * np.sin(np.arange(480)))  # a reading that stands still would be no exceedance
+        value[row, 960:1440] = 0.6 * value[row, 960] if offence == "entered" else over
         cubes[entry] = cubes[entry].assign(value=(cubes[entry]["value"].dims, value))
     return replace(d, cubes=cubes)
 
