@@ -18,8 +18,7 @@ import numpy as np
 from numba import njit
 
 from workbench.contracts import threads
-from workbench.models.monitoring.expectation import MIN_HOURS, Surroundings, noise_by_level, predictors_of
-from workbench.models.monitoring.order_statistics import median_of
+from workbench.models.monitoring.expectation import MIN_HOURS, Surroundings, clipped_ridge, noise_by_level, predictors_of
 
 SIZES = (0.12, 0.2, 0.3, 0.4, 0.5, 0.65, 0.85, 1.1)
 """Sizes of the step that are tried, log units."""
@@ -177,15 +176,7 @@ def _robust(a: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Return ridge coefficients, the own past hardly held back, errors clipped at three robust standard deviations."""
     ridge = PENALTY * a.shape[1] * np.ones(len(a))
     ridge[:3] = 1e-6
-    gram = np.linalg.inv(a @ a.T + np.diag(ridge))
-    clipped, beta = target, np.zeros(len(a))
-    for _ in range(ROUNDS):
-        beta = gram @ (a @ clipped)
-        fit = beta @ a
-        error = target - fit
-        sd = 1.4826 * median_of(np.abs(error - median_of(error))) + 1e-9
-        clipped = fit + np.clip(error, -3 * sd, 3 * sd)
-    return np.asarray(beta)
+    return clipped_ridge(a, target, np.diag(ridge), ROUNDS)
 
 
 @njit(cache=True, nogil=True)

@@ -210,6 +210,29 @@ def standardise(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return out, known
 
 
+def clipped_ridge(a: np.ndarray, target: np.ndarray, ridge: np.ndarray, rounds: int) -> np.ndarray:
+    """Return the ridge coefficients of ``target`` on the rows of ``a``, errors clipped at three robust standard deviations.
+
+    Parameters
+    ----------
+    a : array, shape (regressor, sample)
+    target : array, shape (sample,)
+    ridge : array, shape (regressor, regressor)
+        Added to the normal matrix.
+    rounds : int
+        How often the errors are clipped anew.
+    """
+    gram = np.linalg.inv(a @ a.T + ridge)
+    clipped, beta = target, np.zeros(a.shape[0])
+    for _ in range(rounds):
+        beta = gram @ (a @ clipped)
+        fit = beta @ a
+        error = target - fit
+        sd = 1.4826 * median_of(np.abs(error - median_of(error))) + 1e-9
+        clipped = fit + np.clip(error, -3 * sd, 3 * sd)
+    return np.asarray(beta)
+
+
 def robust_ridge(y: np.ndarray, x: np.ndarray, known: np.ndarray, penalty: float = 1e-2) -> tuple[np.ndarray, float] | None:
     """Return the fitted values and the explained share; outliers are clipped at three robust standard deviations.
 
@@ -232,14 +255,7 @@ def robust_ridge(y: np.ndarray, x: np.ndarray, known: np.ndarray, penalty: float
     a, target = design[:, use].astype(float), y[use].astype(float)
     ridge = penalty * use.sum() * np.eye(a.shape[0])
     ridge[0, 0] = 0.0
-    gram = np.linalg.inv(a @ a.T + ridge)
-    clipped, beta = target, np.zeros(a.shape[0])
-    for _ in range(ROUNDS):
-        beta = gram @ (a @ clipped)
-        fit = beta @ a
-        error = target - fit
-        sd = 1.4826 * median_of(np.abs(error - median_of(error))) + 1e-9
-        clipped = fit + np.clip(error, -3 * sd, 3 * sd)
+    beta = clipped_ridge(a, target, ridge, ROUNDS)
     fitted = np.where(enough, beta @ design, np.nan)
     # an episode spoils the share of its own season only: the second best quarter of the history tells what the channels explain
     error = target - beta @ a
