@@ -9,7 +9,7 @@ import pytest
 from workbench.cross.collapse import FitData
 from workbench.cross.emission import Emission
 from workbench.cross.evidence import Evidence
-from workbench.cross.fit import Fit, gate
+from workbench.cross.fit import Fit, fit, gate
 from workbench.cross.fit_model import LARGEST_SPREAD, ROWS, _state_classes, channel_layout, expected_shares, row_data, spread
 from workbench.cross.learn import ordinary_rows
 from workbench.cross.pictures import convergence_table
@@ -136,6 +136,30 @@ def test_a_refused_fit_gives_no_samples() -> None:
 )
 def test_the_gate_refuses_each_sign_of_a_bad_fit(divergences: float, r_hat: float, ess: float, passes: bool) -> None:
     assert gate({"divergences": divergences, "r_hat": r_hat, "ess": ess, "draws": 2000})[0] is passes
+
+
+@pytest.mark.parametrize(
+    ("r_hat", "divergences", "again"),
+    [(1.019, 0.0, True), (1.84, 0.0, False), (1.019, 60.0, False)],
+    ids=["few effective draws", "chains apart", "divergences"],
+)
+def test_chains_that_are_merely_short_run_once_more_and_twice_as_long(
+    r_hat: float, divergences: float, again: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    e, _, data = world(False)
+    asked: list[tuple[int, int]] = []
+
+    def run(data: FitData, *, seed: int, draws: int, tune: int, chains: int) -> Fit:
+        asked.append((draws, tune))
+        spent = {"divergences": divergences, "r_hat": r_hat, "ess": 0.15 * draws, "draws": 2.0 * draws, "seconds": 10.0}
+        return Fit(*gate(spent), diagnostics=spent, data=data)
+
+    run.seconds = 4.0  # type: ignore[attr-defined]
+    monkeypatch.setattr("workbench.cross.fit.sampler", lambda e, data: run)
+    got = fit(e, data=data, draws=700, tune=300)
+    assert asked == ([(700, 300), (1400, 600)] if again else [(700, 300)])
+    assert got.passed is again
+    assert got.diagnostics["seconds"] == (16.0 if again else 10.0)  # compiled once
 
 
 def test_the_table_says_when_nothing_was_fitted() -> None:
