@@ -107,7 +107,8 @@ def smoothness(panel: Panel) -> np.ndarray:
     """
     sd = panel.day("sd").astype(float)
     ratio = panel.day("rough") / np.where(sd > 0, sd, np.nan) * np.sqrt(np.pi) / 2
-    return np.asarray(1 - ratio**2)
+    # a day that stands still after one step from the day before: its own values cannot step wider than twice their deviation
+    return np.asarray(np.where(ratio <= np.sqrt(np.pi), 1 - ratio**2, np.nan))
 
 
 def _dependence(panel: Panel, row: int, a: int, b: int) -> tuple[float, float]:
