@@ -18,9 +18,10 @@ from workbench.models.monitoring import kernels, levels
 from workbench.models.monitoring.arrival import delays
 from workbench.models.monitoring.fine import raw_sample
 from workbench.models.monitoring.inputs import DAY, Cube, Inputs, limits_of, mark_spans
+from workbench.models.monitoring.jumps import jumps_of_hours
 from workbench.models.monitoring.no_value import drop_impossible
 from workbench.models.monitoring.one_thread import one_blas_thread
-from workbench.models.monitoring.vocabulary import MONITOR_SYSTEMS
+from workbench.models.monitoring.vocabulary import FINEST, MONITOR_SYSTEMS
 
 POINT_COLUMNS = (
     "system", "enterprise_id", "outlet_id", "factor", "role", "unit", "range_low", "range_high", "resolution",
@@ -88,7 +89,8 @@ def reduce_block(
             drop_impossible(value, limits)
         levels.tie_hazards(value, mark, hazard)
         kernels.sketch_grams(value, mark, offset, per_day, gram_length(per_day), sketch, where)
-        if per_day >= 96:
+        if per_day >= FINEST:
+            jumps_of_hours(value, mark, offset, per_day, hour[-2], hour[-1])
             with one_blas_thread():
                 for i in range(n):
                     twin[:, i] = twin_days(value[i], mark[i], offset, per_day, days)

@@ -25,6 +25,7 @@ from workbench.models.monitoring.detectors.shift import (
     values_scaled_down,
     values_shifted_down,
 )
+from workbench.models.monitoring.detectors.switching import readings_switch_together
 from workbench.models.monitoring.verdicts import Verdicts
 
 DETECTORS: dict[str, Callable[..., Verdicts]] = {
@@ -43,6 +44,7 @@ DETECTORS: dict[str, Callable[..., Verdicts]] = {
         history_copied_with_noise,
         values_generated,
         readings_leave_own_resolution,
+        readings_switch_together,
         purge_off_schedule,
         outage_when_exceedance_predicted,
         mark_contradicts_operation,
