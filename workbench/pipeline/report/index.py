@@ -39,6 +39,7 @@ def write_index(
 
     source = files(__package__).joinpath("templates", "index.html.j2").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["chance"] = chance
     page = environment.from_string(source).render(
         css=Markup(stylesheet()),  # noqa: S704 - our own file
         **page_view(record, experiment, tables, metrics, catalog, warnings),
