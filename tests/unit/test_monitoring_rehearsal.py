@@ -175,6 +175,15 @@ def test_honest_readings_gain_little_by_copying() -> None:
     assert max((m.gain for m in best_matches(y, *gains(y, unknown, unknown, np.full(64, 0.1)))), default=0.0) < 30
 
 
+def test_a_run_at_the_floor_is_not_a_copy_of_another_however_far_the_expectation_is() -> None:
+    x = honest(120)[0]
+    x[1300:1345], x[2000:2045] = 3.0, 3.0
+    residual = np.zeros(len(x))
+    residual[2000:2045] = -2.0  # the air around says far more than the floor
+    found = best_matches(np.log(x), *gains(np.log(x), residual, np.full(len(x), 0.2), np.full(64, 0.9)))
+    assert max((m.gain for m in found if m.first < 2045 and m.last > 2000), default=0.0) < 20
+
+
 def test_independent_draws_are_told_from_a_process() -> None:
     rng = np.random.default_rng(4)
     x = honest(100)[0]

@@ -72,15 +72,24 @@ class Edited:
     first, last : int
         Hours, last not included.
     nats : float
-        Gain over "as usual".
+        Gain over "as usual", edges and comb together.
     size : float
         Log factor.
+    comb : float
+        Part of it that the comb of rounded readings tells (:mod:`workbench.models.monitoring.combs`), less the logarithm of the factors
+        tried; 0 where it tells nothing or was not asked.
     """
 
     first: int
     last: int
     nats: float
     size: float
+    comb: float = 0.0
+
+    @property
+    def edges(self) -> float:
+        """Part of the gain that the edges tell."""
+        return self.nats - self.comb
 
 
 def predict_ahead(panel: Surroundings, rows: np.ndarray) -> Ahead:

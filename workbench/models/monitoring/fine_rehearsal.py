@@ -8,18 +8,13 @@ last value as a stuck instrument's does, so that the score is taught what tells 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 
-from workbench.models.monitoring import kernels
-from workbench.models.monitoring.features import reduce_block
 from workbench.models.monitoring.fine import around_the_sample, has_sample
 from workbench.models.monitoring.panel import Panel
-from workbench.models.monitoring.rehearsal import Plan, Range, Round, places_at
-from workbench.models.monitoring.vocabulary import may_be_negative
+from workbench.models.monitoring.rehearsal import Plan, Range, Round, edited, places_at
 
 ROUNDS = 4
 FROZEN = "frozen"
@@ -115,7 +110,7 @@ def _rounds(cut: Panel, rows: np.ndarray, value: np.ndarray, mark: np.ndarray, p
             continue
         edits = pd.DataFrame(done, columns=["row", "first", "last", "kind"])
         changed = np.unique(edits["row"].to_numpy(dtype=int))
-        panel = _edited(cut, rows[changed], made[changed], mark[changed], day)
+        panel = edited(cut, rows[changed], made[changed], mark[changed], day)
         hour = day // 24
         edits["first"], edits["last"] = edits["first"] // hour, -(-edits["last"] // hour)
         yield Round(panel, edits.assign(row=rows[edits["row"].to_numpy(dtype=int)]))
@@ -147,43 +142,3 @@ def _edit_place(
         made[row, first:last] = np.where(np.isfinite(x[first:last]), new, made[row, first:last])
         out.append((row, first, last, kind))
     return out
-
-
-def _edited(cut: Panel, rows: np.ndarray, value: np.ndarray, mark: np.ndarray, day: int) -> Panel:
-    """Return the panel with other readings in some rows; the expectation is kept and only the distance from it changes."""
-    days = cut.shape[1]
-    roster = cut.roster.iloc[rows]
-    high = roster["range_high"].to_numpy(dtype=float)
-    tolerance = -np.maximum(np.where(np.isfinite(high), 0.02 * high, 1.0), 1e-6)
-    signed = np.array([may_be_negative(str(u)) for u in roster["unit"]])
-    limits = np.column_stack([roster["limit"].to_numpy(dtype=float), high, np.where(signed, np.nan, tolerance)]).astype(np.float32)
-    nothing = np.array([], dtype=np.int64)
-    spans = (nothing, nothing, nothing.astype(np.uint8), nothing)
-    parts = reduce_block(value, mark, limits, spans, (0, day, days), True)
-    changed: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
-
-    def put(name: str, part: np.ndarray) -> None:
-        whole = cut.data[name].to_numpy().copy()
-        whole[rows] = part
-        changed[name] = (tuple(map(str, cut.data[name].dims)), whole)
-
-    for k, name in enumerate(kernels.DAY_STATISTICS):
-        put(name, parts[0][k])
-    for k, name in enumerate(kernels.HOUR_STATISTICS):
-        put(name, parts[1][k])
-    for name, part in (
-        ("sketch", parts[2]),
-        ("sketch_at", parts[3]),
-        ("twin_corr", parts[4][0]),
-        ("twin_day", parts[4][1]),
-        ("hazard", parts[5]),
-    ):
-        put(name, part)
-    made = Panel(cut.data.assign({k: xr.Variable(d, v) for k, (d, v) in changed.items()}))
-    z = made.transformed[0]
-    for name in ("expectation", "process_expectation"):
-        e = getattr(cut, name)
-        residual = e.residual.copy()
-        residual[rows] = np.where(made.running[rows], z[rows], np.nan) - e.expected[rows]
-        made.__dict__[name] = replace(e, residual=residual)  # where cached_property keeps it
-    return made

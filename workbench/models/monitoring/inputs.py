@@ -162,12 +162,16 @@ def _cut(entry: str, cube: xr.Dataset, period: Period, first: pd.Timestamp, posi
 
 
 def limits_of(inputs: Inputs, cube: Cube) -> np.ndarray:
-    """Return limit, upper range end, negative tolerance and reach of the cube's rows, shape (point, 4), NaN where unknown.
+    """Return the limits of the cube's rows, see :func:`limits_in`."""
+    return limits_in(inputs.roster.iloc[cube.rows])
+
+
+def limits_in(roster: pd.DataFrame) -> np.ndarray:
+    """Return limit, upper range end, negative tolerance and reach of the points of a roster, shape (point, 4), NaN where unknown.
 
     The reach is the largest size a reading can have: the end of the range; where no range is on file a thousand, and none for flows
     and powers, which may well read 9999.
     """
-    roster = inputs.roster.iloc[cube.rows]
     low, high = roster["range_low"].to_numpy(dtype=float), roster["range_high"].to_numpy(dtype=float)
     high = np.where(high > np.where(np.isfinite(low), low, 0.0), high, np.nan)
     zero_drift = -np.maximum(np.where(np.isfinite(high), 0.02 * high, 1.0), 1e-6)

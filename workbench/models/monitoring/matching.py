@@ -132,6 +132,8 @@ def gains(y: np.ndarray, residual: np.ndarray, noise: np.ndarray, ties: np.ndarr
     spread = min(NOISE, 0.5 * typical) ** 2 + 2 / 3 * half**2
     copy = np.log(np.minimum(1.0, 2 * half / np.sqrt(2 * np.pi * spread)))
     surprise = np.nan_to_num(np.minimum((residual / noise) ** 2, 16.0), nan=1.0) - 1.0
+    # a run of equal readings is surprising once: at a floor, say, every other run there would explain it hour by hour
+    surprise = np.where(move == 0, np.minimum(surprise, 0.0), surprise)
     base = copy - present + 0.5 * DEPENDENCE * surprise
     # after a gap the present says little: the size of the step over it is not known
     return np.where(known, base, 0.0).astype(np.float32), (0.5 / np.where(spread > 0, spread, 1.0)).astype(np.float32)

@@ -14,8 +14,9 @@ import pandas as pd
 import xarray as xr
 
 from workbench.contracts import threads
+from workbench.models.monitoring.combs import edits_by_edge_and_comb, steps_of
 from workbench.models.monitoring.digits import Digits, digits_of
-from workbench.models.monitoring.edges import Ahead, Edited, edits_in, errors_of, predict_ahead, reached_by_itself
+from workbench.models.monitoring.edges import Ahead, Edited, errors_of, predict_ahead, reached_by_itself
 from workbench.models.monitoring.expectation import Expectation, expect, standardise, transform
 from workbench.models.monitoring.matching import Match, matches_of
 from workbench.models.monitoring.segments import EDITED, LOWEST, lower_spans, weighted_residual
@@ -240,13 +241,14 @@ class Panel:
 
     @cached_property
     def switched(self) -> dict[int, tuple[list[Edited], float]]:
-        """Spans of each hourly point that a factor explains, switched on and off within the hour; and what the row reaches by itself."""
-        ahead, z = self.ahead, self.transformed[0]
+        """Spans of each hourly point that a factor explains, by its edges and its comb; and what the row's edges reach by themselves."""
+        ahead, z, digits, value = self.ahead, self.transformed[0], self.digits, self.hour("hour_any")
         rows = np.flatnonzero(self.hourly & np.isfinite(ahead.spread).any(axis=1)).tolist()
 
         def one(row: int) -> tuple[list[Edited], float]:
             error = errors_of(np.where(self.running[row], z[row], np.nan).astype(float), ahead, row)
-            return edits_in(error, ahead, row), reached_by_itself(error, ahead, row)
+            steps = steps_of(value[row], digits.places[row], digits.usual[row])
+            return edits_by_edge_and_comb(error, ahead, row, steps), reached_by_itself(error, ahead, row)
 
         # one task per row, so the result does not depend on the threads
         with ThreadPoolExecutor(threads()) as pool:

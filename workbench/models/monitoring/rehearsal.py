@@ -19,8 +19,8 @@ from pydantic import BaseModel, ConfigDict
 
 from workbench.models.monitoring import kernels
 from workbench.models.monitoring.features import reduce_block
+from workbench.models.monitoring.inputs import limits_in
 from workbench.models.monitoring.panel import Panel
-from workbench.models.monitoring.vocabulary import may_be_negative
 
 Range = tuple[float, float]
 
@@ -140,7 +140,11 @@ def rehearse(panel: Panel, plan: Plan, seed: int) -> Iterator[Round]:
         edits = pd.DataFrame(done, columns=["row", "first", "last", "kind"])
         tried, looked, number = tried + max(len(edits), 1), looked + panel.hourly.sum() * days * 24, number + 1
         if len(edits):
-            yield Round(edited(panel, values, np.unique(edits["row"].to_numpy(dtype=int))), edits)
+            changed = np.unique(edits["row"].to_numpy(dtype=int))
+            mark = np.nan_to_num(panel.hour("hour_mark")[changed], nan=255).astype(np.uint8)
+            made = edited(panel, changed, values[changed], mark, 24)
+            made.__dict__["ahead"] = panel.ahead  # an edit of a week hardly moves the weights of the hours before either
+            yield Round(made, edits)
 
 
 def _edit_place(
@@ -181,41 +185,43 @@ def places_at(x: np.ndarray, first: int, last: int) -> int:
     return 4
 
 
-def edited(panel: Panel, values: np.ndarray, rows: np.ndarray) -> Panel:
-    """Return the panel with other hourly readings in some rows.
+def edited(panel: Panel, rows: np.ndarray, value: np.ndarray, mark: np.ndarray, per_day: int) -> Panel:
+    """Return the panel with other readings in some rows.
 
     The statistics of those rows are made again; the expectation is kept and only the distance from it changes, since an edit of a
     week hardly moves a regression over a year.
+
+    Parameters
+    ----------
+    rows : int array, shape (row,)
+    value : float array, shape (row, sample)
+        Readings of these rows.
+    mark : uint8 array, shape (row, sample)
+        Their marks, 255 for none.
+    per_day : int
+        Samples in a day.
     """
-    days = panel.shape[1]
-    roster = panel.roster.iloc[rows]
-    high = roster["range_high"].to_numpy(dtype=float)
-    tolerance = -np.maximum(np.where(np.isfinite(high), 0.02 * high, 1.0), 1e-6)
-    signed = np.array([may_be_negative(str(u)) for u in roster["unit"]])
-    limits = np.column_stack([roster["limit"].to_numpy(dtype=float), high, np.where(signed, np.nan, tolerance)]).astype(np.float32)
-    mark = np.nan_to_num(panel.hour("hour_mark")[rows], nan=255).astype(np.uint8)
     nothing = np.array([], dtype=np.int64)
     spans = (nothing, nothing, nothing.astype(np.uint8), nothing)
-    day, hour, sketch, where, _twin, hazard = reduce_block(values[rows].astype(np.float32), mark, limits, spans, (0, 24, days), True)
-    changed: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
-
-    def put(name: str, part: np.ndarray) -> None:
+    days = panel.shape[1]
+    day, hour, sketch, where, twin, hazard = reduce_block(
+        value.astype(np.float32), mark, limits_in(panel.roster.iloc[rows]), spans, (0, per_day, days), True
+    )
+    parts = {
+        **dict(zip(kernels.DAY_STATISTICS, day, strict=True)),
+        **dict(zip(kernels.HOUR_STATISTICS, hour, strict=True)),
+        **{"sketch": sketch, "sketch_at": where, "twin_corr": twin[0], "twin_day": twin[1], "hazard": hazard},
+    }
+    changed = {}
+    for name, part in parts.items():
         whole = panel.data[name].to_numpy().copy()
         whole[rows] = part
-        changed[name] = (tuple(map(str, panel.data[name].dims)), whole)
-
-    for k, name in enumerate(kernels.DAY_STATISTICS):
-        put(name, day[k])
-    for k, name in enumerate(kernels.HOUR_STATISTICS):
-        put(name, hour[k])
-    for name, part in (("sketch", sketch), ("sketch_at", where), ("hazard", hazard)):
-        put(name, part)
-    made = Panel(panel.data.assign({k: xr.Variable(d, v) for k, (d, v) in changed.items()}))
+        changed[name] = xr.Variable(panel.data[name].dims, whole)
+    made = Panel(panel.data.assign(changed))
     z = made.transformed[0]
     for name in ("expectation", "process_expectation"):
         e = getattr(panel, name)
         residual = e.residual.copy()
         residual[rows] = np.where(made.running[rows], z[rows], np.nan) - e.expected[rows]
         made.__dict__[name] = replace(e, residual=residual)  # where cached_property keeps it
-    made.__dict__["ahead"] = panel.ahead
     return made

@@ -20,7 +20,7 @@ WEIGHED = (
     "plateau_nats", "clipping_nats", "scale_nats", "exact_nats", "noisy_nats", "generated_nats", "digit_nats", "copy_gain", "drawn_gain",
     "lag_lost", "off_share", "step_ratio", "at_top", "cut_off", "level_drop", "level_score", "edge_score", "scatter", "surprise",
     "uncoupled", "others_lower", "level_rank", "explained", "duration", "second_channel", "whole_device", "jump", "low_level", "abrupt",
-    "switch_nats", "switch_margin", "entry", "calm_lost", "step_change",
+    "switch_nats", "switch_margin", "comb_nats", "entry", "calm_lost", "step_change",
 )  # fmt: skip
 """What the trees see of a candidate."""
 RISING = frozenset(
@@ -39,12 +39,13 @@ RISING = frozenset(
         "off_share",
         "switch_nats",
         "switch_margin",
+        "comb_nats",
     }
 )
 LINEAR = (
     "plateau_nats", "clipping_nats", "scale_nats", "exact_nats", "noisy_nats", "generated_nats", "digit_nats", "copy_gain",
     "drawn_gain", "level_score", "edge_score", "cut_off", "surprise", "off_share",
-    "switch_nats", "switch_margin",
+    "switch_nats", "switch_margin", "comb_nats",
 )  # fmt: skip
 """Features of the line that the trees start from: leaves are flat beyond the examples, a line goes on."""
 FALLING = frozenset({"others_lower", "whole_device"})
@@ -218,10 +219,11 @@ def set_aside(c: pd.DataFrame, y: np.ndarray, kind: np.ndarray) -> np.ndarray:
     mine = (kind != "") & (digits > 0)
     if mine.any():
         out |= (y == 0) & (digits > np.quantile(digits[mine], 0.25))
-    switched = c["switch_nats"].to_numpy(dtype=float)
-    mine = np.isin(kind, ("scaled", "lowered")) & (switched > 0)
-    if mine.any():
-        out |= (y == 0) & (switched > np.quantile(switched[mine], 0.6))
+    for feature, told in (("switch_nats", ("scaled", "lowered")), ("comb_nats", ("scaled",))):
+        x = c[feature].to_numpy(dtype=float)
+        mine = np.isin(kind, told) & (x > 0)
+        if mine.any():
+            out |= (y == 0) & (x > np.quantile(x[mine], 0.6))
     both = np.minimum(np.nan_to_num(c["level_score"].to_numpy(dtype=float)), np.nan_to_num(c["edge_score"].to_numpy(dtype=float)))
     mine = np.isin(kind, ("scaled", "lowered")) & (c["scale_nats"].to_numpy(dtype=float) > 0)
     if mine.any():

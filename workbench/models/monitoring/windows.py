@@ -40,7 +40,7 @@ STRENGTHS = {
 FEATURES = (
     *STRENGTHS, "copy_gain", "drawn_gain", "lag_lost", "step_ratio", "at_top", "cut_off", "level_drop",
     "level_score", "edge_score", "scatter", "surprise", "uncoupled", "others_lower", "level_rank", "explained", "off_share", "switch_nats",
-    "switch_margin", "calm_lost", "step_change",
+    "switch_margin", "comb_nats", "calm_lost", "step_change",
 )  # fmt: skip
 """Features of a described candidate, in the order of ``scoring.yml``."""
 NULL_DAYS = (1, 2, 4, 7, 14, 30)
@@ -158,6 +158,7 @@ def describe(panel: Panel, c: pd.DataFrame, spans: pd.DataFrame) -> pd.DataFrame
             ("others_lower", _others(panel, row, lo, hi, row_of)),
             ("switch_nats", switched[0]),
             ("switch_margin", switched[1]),
+            ("comb_nats", switched[2]),
             ("explained", np.full(len(index), float(panel.expectation.explained[row]))),
         ):
             table[index, column[name]] = x
@@ -198,14 +199,16 @@ def _overlap_gain(panel: Panel, row: int, a: np.ndarray, b: np.ndarray) -> np.nd
     return out
 
 
-def _switched(panel: Panel, row: int, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return what a factor switched on and off over most of each span explains, as a logarithm, and that over the row's own."""
-    out = np.zeros(len(a))
+def _switched(panel: Panel, row: int, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return what the edges of a factor over most of each span explain, as a logarithm, that over the row's own, and what its comb does."""
+    edges, comb = np.zeros(len(a)), np.zeros(len(a))
     spans, usual = panel.switched.get(row, ([], 1.0))
     for s in spans:
         common = np.minimum(b, s.last) - np.maximum(a, s.first)
-        out = np.where(common >= 0.5 * np.minimum(b - a, s.last - s.first), np.maximum(out, s.nats), out)
-    return np.log1p(out), np.where(out > 0, np.log(np.maximum(out, 1e-9) / usual), -3.0).clip(-3.0)
+        mostly = common >= 0.5 * np.minimum(b - a, s.last - s.first)
+        edges, comb = np.where(mostly, np.maximum(edges, s.edges), edges), np.where(mostly, np.maximum(comb, s.comb), comb)
+    margin = np.where(edges > 0, np.log(np.maximum(edges, 1e-9) / usual), -3.0).clip(-3.0)
+    return np.log1p(edges), margin, np.log1p(comb)
 
 
 def _others(panel: Panel, row: int, a: np.ndarray, b: np.ndarray, row_of: object) -> np.ndarray:
