@@ -12,7 +12,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
 @pytest.mark.real
 def test_beijing_stations_alone_raise_few_alarms(shared: Path) -> None:
-    from quality_monitoring import episodes, model_alarms, read_air
+    from _alarms import model_alarms
+    from _real_series import read_air
+    from quality_monitoring import episodes
 
     series = read_air(shared / "data" / "prsa", quick=True)
     alarms = model_alarms(series, series.values)
@@ -22,7 +24,10 @@ def test_beijing_stations_alone_raise_few_alarms(shared: Path) -> None:
 
 @pytest.mark.real
 def test_a_copied_day_in_the_gas_turbine_is_found(shared: Path) -> None:
-    from quality_monitoring import inject, model_alarms, read_turbine, recall
+    from _alarms import model_alarms
+    from _faults import inject
+    from _real_series import read_turbine
+    from quality_monitoring import recall
 
     series = read_turbine(shared / "data" / "gas_turbine", quick=True)
     values, faults = inject(series, "exact_copy", 1)
