@@ -45,3 +45,14 @@ def write_index(
         **page_view(record, experiment, tables, metrics, catalog, warnings),
     )
     write_text(file, page)
+
+
+def chance(p: float) -> str:
+    """Return a probability in two digits; nothing is certain, so nothing is shown as 1 or 0.
+
+    Examples
+    --------
+    >>> chance(0.684), chance(0.998), chance(0.001)
+    ('0.68', '> 0.99', '< 0.01')
+    """
+    return "> 0.99" if p >= 0.995 else "< 0.01" if p < 0.005 else f"{p:.2f}"
