@@ -18,7 +18,7 @@ from workbench.models.monitoring import kernels, levels
 from workbench.models.monitoring.arrival import delays
 from workbench.models.monitoring.fine import raw_sample
 from workbench.models.monitoring.inputs import DAY, Cube, Inputs, limits_of, mark_spans
-from workbench.models.monitoring.jumps import jumps_of_hours
+from workbench.models.monitoring.jumps import jumps_of_hours, steps_of_hours
 from workbench.models.monitoring.no_value import drop_impossible
 from workbench.models.monitoring.one_thread import one_blas_thread
 from workbench.models.monitoring.vocabulary import FINEST, MONITOR_SYSTEMS
@@ -90,6 +90,7 @@ def reduce_block(
         levels.tie_hazards(value, mark, hazard)
         kernels.sketch_grams(value, mark, offset, per_day, gram_length(per_day), sketch, where)
         if per_day >= FINEST:
+            steps_of_hours(value, mark, offset, per_day, hour[-3])
             jumps_of_hours(value, mark, offset, per_day, hour[-2], hour[-1])
             with one_blas_thread():
                 for i in range(n):

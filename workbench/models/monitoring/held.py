@@ -18,8 +18,22 @@ FINE = FINEST
 """Samples per day from which on the step into a run is seen apart from the hour's mean."""
 ODD_STEPS = 0.1
 """Share of honest steps that are as wide as the readings scatter (spikes, switched ranges, purges); judged."""
+CYCLE, ROUNDED = 0.7, 2.0
+"""Share of equal neighbours from which on readings are held over a cycle, unless they change by so many steps of the resolution on file at
+most: that is rounding near the detection limit."""
 WIDEST = 2.5
 """Most that the step into a run may say, nats: it is one step."""
+
+
+def held_readings(panel: Panel) -> np.ndarray:
+    """Return the points whose readings mostly repeat and then change by more than rounding does, shape (point,).
+
+    The analyser's cycle is longer than the sample: what rises over a cycle looks like a jump, and what stands still is no calm.
+    """
+    ties, rough = middle(panel.day("tie_rate")), middle(panel.day("rough"))
+    change = rough / np.maximum(1 - ties, 1e-3)
+    rounded = change <= ROUNDED * panel.roster["resolution"].to_numpy(dtype=float)
+    return np.asarray((ties > CYCLE) & ~rounded)
 
 
 def entry_nats(panel: Panel, c: pd.DataFrame) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Sharp lasting jumps of fine readings, the largest of each hour; compiled by numba, free of the GIL.
+"""Sharp lasting jumps of fine readings, the largest of each hour, and their usual step; compiled by numba, free of the GIL.
 
 Concentrations in a pit, a stack or a sample line move as fast as these mix; a value that is set, scaled or let go again changes within one
 sample. Dips of a sample or two (a purge) do not last and are no jumps.
@@ -78,3 +78,37 @@ def jumps_of_hours(value: np.ndarray, mark: np.ndarray, offset: int, per_day: in
             h = (t + offset) // per_hour
             if h < jump.shape[1] and abs(size) > abs(jump[i, h]):
                 jump[i, h], at[i, h] = np.float32(size), np.float32(t + offset)
+
+
+@njit(cache=True, nogil=True)
+def steps_of_hours(value: np.ndarray, mark: np.ndarray, offset: int, per_day: int, out: np.ndarray) -> None:
+    """Write the median absolute step between neighbouring ordinary readings of each hour, NaN where over half of them are missing.
+
+    Parameters
+    ----------
+    value, mark, offset, per_day
+        As for :func:`jumps_of_hours`; readings under a stop mark are not ordinary here.
+    out : float32 array, shape (point, hour)
+        Output, in the unit of the point. The median, since a purge makes two large steps.
+    """
+    n_point, n = value.shape
+    per_hour = per_day // 24
+    steps = np.empty(per_hour, np.float32)
+    for i in range(n_point):
+        for h in range(out.shape[1]):
+            out[i, h] = np.float32(np.nan)
+            lo, hi = max(h * per_hour - offset, 1), min((h + 1) * per_hour - offset, n)
+            count = 0
+            for t in range(lo, hi):
+                m, w = mark[i, t], mark[i, t - 1]
+                step = abs(value[i, t] - value[i, t - 1])
+                if not np.isfinite(step) or not (m == 0 or m == 255) or not (w == 0 or w == 255):
+                    continue
+                k = count
+                while k > 0 and steps[k - 1] > step:
+                    steps[k] = steps[k - 1]
+                    k -= 1
+                steps[k] = step
+                count += 1
+            if 2 * count >= per_hour:
+                out[i, h] = steps[count // 2]

@@ -43,10 +43,11 @@ HOUR_STATISTICS: dict[str, tuple[str, str]] = {
     "hour_missing": ("1", "share of the hour in which nothing arrived"),
     "gas_low": ("unit of the point", "smallest possible value under a calibration mark"),
     "gas_high": ("unit of the point", "largest possible value under a calibration mark"),
+    "hour_step": ("unit of the point", "median absolute step between neighbouring ordinary readings of the hour; fine data only"),
     "jump": ("ln", "largest sharp lasting jump between two readings of the hour, 0 without one; fine data only, see jumps.py"),
     "jump_at": ("1", "sample of the period at which that jump begins, -1 without one"),
 }
-"""Per-point-hour statistics in the order of the kernel's second output; the last two are not the kernel's own."""
+"""Per-point-hour statistics in the order of the kernel's second output; the last three are not the kernel's own."""
 N_DAY, N_HOUR, SKETCH = len(DAY_STATISTICS), len(HOUR_STATISTICS), 12
 CARRY = 6
 """State between calls, per point: run value, run length, run start, run end, last ordinary value, value before the run."""

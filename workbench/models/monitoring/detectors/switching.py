@@ -7,17 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from workbench.models.monitoring.held import held_readings
 from workbench.models.monitoring.panel import Panel
-from workbench.models.monitoring.scan import middle
 from workbench.models.monitoring.verdicts import Verdicts, no_spans, verdicts
 from workbench.models.monitoring.vocabulary import FINEST, SAMPLED
 
 COINCIDENCE = 3
 """Samples within which two jumps count as one event: the same one and its neighbours."""
-HELD = 0.7
-"""Share of equal neighbours from which on an analyser's cycle is longer than the sample: what rises over a cycle then looks like a jump."""
-ROUNDED = 2.0
-"""Changes up to so many steps of the resolution on file are rounding near the detection limit, and no cycle."""
 STOPPED = (1, 8, 9)
 """Marks of a stop, a start-up and a shut-down: a stack then jumps by itself, a pit does not."""
 
@@ -69,7 +65,7 @@ def readings_switch_together(panel: Panel, *, nats_min: float, hours_min: float,
     jump, at = panel.hour("jump"), panel.hour("jump_at")
     valid = panel.day("n_valid")
     usable = panel.pollutant & panel.roster["system"].isin(SAMPLED).to_numpy() & (panel.per_day >= FINEST)
-    usable &= ~_held(panel)
+    usable &= ~held_readings(panel)
     outlets = {place: members[usable[members]] for place, members in panel.members.items() if usable[members].sum() >= 2}
     happened = {place: _events(panel, mine, jump, at) for place, mine in outlets.items()}
     common = _common(panel, outlets, happened)
@@ -127,14 +123,6 @@ def _jumps_of_process(panel: Panel, rows: np.ndarray, jump: np.ndarray, at: np.n
     beside = [r for r in panel.siblings(int(rows[0])) if panel.judged[r] and not panel.pollutant[r]]
     starts = [int(t) for r in beside for t in at[r][np.nan_to_num(jump[r]) != 0]]
     return {t + k for t in starts for k in (-2, -1, 0, 1, 2)}
-
-
-def _held(panel: Panel) -> np.ndarray:
-    """Return the points whose readings mostly repeat and then change by more than rounding does, shape (point,)."""
-    ties, rough = middle(panel.day("tie_rate")), middle(panel.day("rough"))
-    change = rough / np.maximum(1 - ties, 1e-3)
-    rounded = change <= ROUNDED * panel.roster["resolution"].to_numpy(dtype=float)
-    return np.asarray((ties > HELD) & ~rounded)
 
 
 def _common(panel: Panel, outlets: dict[str, np.ndarray], happened: dict[str, list[Event]]) -> tuple[np.ndarray, np.ndarray]:
