@@ -24,7 +24,7 @@ LARGEST = 1.0
 
 
 def shrunk(believed: np.ndarray, expected: np.ndarray, sd: float) -> np.ndarray:
-    """Return the posterior mean log rate ratio of counts, given a normal prior of mean zero.
+    """Return the posterior mode of the log rate ratio of counts, under a normal prior of mean zero.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def shrunk(believed: np.ndarray, expected: np.ndarray, sd: float) -> np.ndarray:
     --------
     >>> import numpy as np
     >>> shrunk(np.array([0.0, 1.0, 4.0]), np.array([1.0, 1.0, 1.0]), 0.7).round(2).tolist()
-    [-0.37, 0.0, 0.72]
+    [-0.35, 0.0, 0.83]
     """
     b = np.zeros(len(believed))
     for _ in range(25):  # Newton on believed·b - expected·exp(b) - b²/2sd²
