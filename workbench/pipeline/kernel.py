@@ -5,24 +5,21 @@ from __future__ import annotations
 import json
 import os
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from workbench.contracts import RunError, unknown_name
 from workbench.pipeline.executor import SCHEDULER_VARIABLE
+from workbench.pipeline.memory_watch import watch_memory
 
 KERNEL = "python3"
 LOG = "kernel.log"
 OnCell = Callable[[int, int], None]
 """Called as ``on_cell(cells done, cells in all)``."""
-_SAMPLE_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -86,7 +83,7 @@ def execute(
     _register_engine()
     started = time.monotonic()
     try:
-        with _own_kernel(scratch, scheduler), _watch_memory() as peak:
+        with _own_kernel(scratch, scheduler), watch_memory() as peak:
             execute_notebook(
                 str(notebook),
                 str(executed),
@@ -201,32 +198,3 @@ def _own_kernel(scratch: Path, scheduler: str) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-
-
-class _Peak:
-    mib = 0.0
-
-
-@contextmanager
-def _watch_memory() -> Iterator[_Peak]:
-    """Sample the resident memory of this process's children (the kernel and what it starts)."""
-    peak, stop, me = _Peak(), threading.Event(), psutil.Process()
-    earlier = {child.pid for child in me.children(recursive=True)}
-
-    def sample() -> None:
-        while not stop.wait(_SAMPLE_S):
-            total = 0
-            with suppress(psutil.Error):
-                for child in me.children(recursive=True):
-                    if child.pid not in earlier:
-                        with suppress(psutil.Error):
-                            total += child.memory_info().rss
-            peak.mib = max(peak.mib, total / 2**20)
-
-    watcher = threading.Thread(target=sample, name="memory-watch", daemon=True)
-    watcher.start()
-    try:
-        yield peak
-    finally:
-        stop.set()
-        watcher.join()
