@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,12 +11,12 @@ import pandas as pd
 from workbench.models.monitoring.held import held_readings
 from workbench.models.monitoring.panel import Panel
 from workbench.models.monitoring.verdicts import Verdicts, no_spans, verdicts
-from workbench.models.monitoring.vocabulary import FINEST, SAMPLED
+from workbench.models.monitoring.vocabulary import FINEST, FLOW
 
 COINCIDENCE = 3
 """Samples within which two jumps count as one event: the same one and its neighbours."""
-STOPPED = (1, 8, 9)
-"""Marks of a stop, a start-up and a shut-down: a stack then jumps by itself, a pit does not."""
+BESIDE, FLOW_STEP = 5, 0.1
+"""Hours before and after an edge over which the flow is averaged, and its smallest change there, as a logarithm; judged."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +45,14 @@ class Event:
 
 
 def readings_switch_together(panel: Panel, *, nats_min: float, hours_min: float, hours_max: float) -> Verdicts:
-    """Find spans into which two pollutants of an outlet jump in the same sample, or out of which they do.
+    """Find spans into which two pollutants of a wastewater outlet jump in the same sample, or out of which they do.
 
-    Analysers of different principle on one outlet take their samples apart, and what they measure mixes in a pit or a stack: two sharp
-    jumps within one sample are a coincidence, of rate 3·r₁·r₂ with r₁ and r₂ the rates of their own jumps. The strength is −ln of the
-    chance of one on a day (in a stack, whose load may step: in the whole history), −ln of the chance that the jump is taken back by the
-    end of the span, and ln m − 1 for each of m such spans of the outlet (Poisson). Left out: jumps of a stack at a stop, a start or a
-    jump of its oxygen, flow or temperature; what happens at another owner in the same sample (the platform or a vendor); analysers that
-    hold a reading over most samples.
+    Analysers of different principle take their samples apart, and what they measure mixes in a pit: two sharp jumps within one sample are
+    a coincidence, of rate 3·r₁·r₂ with r₁ and r₂ the rates of their own jumps. The strength is −ln of the chance of one on a day, −ln of
+    the chance that the jump is taken back by the end of the span, and ln m − 1 for each of m such spans of the outlet (Poisson). Left out:
+    jumps together with flow or pH, and spans in which the flow per production moves against the readings (rain, another stream); what
+    happens at another owner in the same sample (the platform or a vendor); analysers that hold a reading over most samples; spans of under
+    four hours, as a check with a standard takes that nobody marks. A stack is not evaluable: its load steps.
 
     Parameters
     ----------
@@ -64,7 +65,7 @@ def readings_switch_together(panel: Panel, *, nats_min: float, hours_min: float,
     able = np.zeros((n, days), dtype=bool)
     jump, at = panel.hour("jump"), panel.hour("jump_at")
     valid = panel.day("n_valid")
-    usable = panel.pollutant & panel.roster["system"].isin(SAMPLED).to_numpy() & (panel.per_day >= FINEST)
+    usable = panel.pollutant & (panel.roster["system"] == "wastewater").to_numpy() & (panel.per_day >= FINEST)
     usable &= ~held_readings(panel)
     outlets = {place: members[usable[members]] for place, members in panel.members.items() if usable[members].sum() >= 2}
     happened = {place: _events(panel, mine, jump, at) for place, mine in outlets.items()}
@@ -75,11 +76,10 @@ def readings_switch_together(panel: Panel, *, nats_min: float, hours_min: float,
         per_hour = panel.per_day[mine[0]] / 24
         events = [e for e in happened[place] if not (e.joint and _owners(common, e.at / per_hour, per_hour) > 1)]
         samples = float(np.nansum(valid[mine]) / len(mine))
-        chance = samples if _is_stack(panel, mine) else 24 * per_hour
-        found = _spans(events, hours_min * per_hour, hours_max * per_hour, samples, chance)
+        found = _spans(events, hours_min * per_hour, hours_max * per_hour, samples, 24 * per_hour)
         for first, last, nats in found:
             nats += max(0.0, np.log(len(found)) - 1)
-            if nats < nats_min:
+            if nats < nats_min or _by_flow(panel, mine, first, last, per_hour):
                 continue
             start, end = (panel.first_day + e.at * pd.Timedelta(hours=1) / per_hour for e in (first, last))
             for row in sorted({*first.sizes, *last.sizes}):
@@ -92,17 +92,10 @@ def readings_switch_together(panel: Panel, *, nats_min: float, hours_min: float,
 
 def _events(panel: Panel, rows: np.ndarray, jump: np.ndarray, at: np.ndarray) -> list[Event]:
     """Return the jumps of some channels of one outlet, those of the same sample together, in order of time."""
-    stack = _is_stack(panel, rows)
-    process = _jumps_of_process(panel, rows, jump, at) if stack else set()
+    process = _jumps_of_process(panel, rows, jump, at)
     singles: list[tuple[int, int, float]] = []
     for row in rows.tolist():
         hours = np.flatnonzero(jump[row] != 0)
-        if stack:
-            still = panel.idle[row] | np.isin(panel.hour("hour_mark")[row], STOPPED)
-            beside = still.copy()
-            beside[1:] |= still[:-1]
-            beside[:-1] |= still[1:]
-            hours = hours[~beside[hours]]
         here = [(int(at[row, h]), row, float(jump[row, h])) for h in hours.tolist() if np.isfinite(jump[row, h])]
         singles += [e for e in here if e[0] not in process]
     events: list[Event] = []
@@ -114,15 +107,34 @@ def _events(panel: Panel, rows: np.ndarray, jump: np.ndarray, at: np.ndarray) ->
     return events
 
 
-def _is_stack(panel: Panel, rows: np.ndarray) -> bool:
-    return str(panel.roster["system"].iloc[rows[0]]) == "cems"
-
-
 def _jumps_of_process(panel: Panel, rows: np.ndarray, jump: np.ndarray, at: np.ndarray) -> set[int]:
-    """Return the samples within two of a jump of oxygen, flow or temperature of the same stack: the process itself has changed."""
+    """Return the samples within two of a jump of flow or pH of the same outlet: the process itself has changed."""
     beside = [r for r in panel.siblings(int(rows[0])) if panel.judged[r] and not panel.pollutant[r]]
     starts = [int(t) for r in beside for t in at[r][np.nan_to_num(jump[r]) != 0]]
     return {t + k for t in starts for k in (-2, -1, 0, 1, 2)}
+
+
+def _by_flow(panel: Panel, rows: np.ndarray, first: Event, last: Event, per_hour: float) -> bool:
+    """Return whether flow (over production) rises as the readings fall and falls as they rise, or the other way round: another stream."""
+    flows = [r for r in panel.siblings(int(rows[0])) if panel.judged[r] and panel.roster["factor"].iloc[r] in FLOW]
+    if not flows:
+        return False
+    flow = panel.hour("hour_any")[flows[0]].astype(float)
+    made = panel.process_rows.get(str(panel.roster["enterprise_id"].iloc[rows[0]]), {}).get("production", np.array([], dtype=int))
+    if len(made):
+        # more water because more is made is no rain: what is made brings its load along
+        power = panel.hour("hour_any")[made].astype(float).sum(axis=0)
+        floor = 0.15 * np.nanquantile(power, 0.9) if np.isfinite(power).any() else np.nan
+        flow = np.where(np.isfinite(power), flow / np.maximum(power, floor), flow) if floor > 0 else flow
+    moved = []
+    for e in (first, last):
+        h = int(e.at // per_hour)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            before, after = np.nanmean(flow[max(0, h - BESIDE) : h]), np.nanmean(flow[h + 1 : h + 1 + BESIDE])
+        moved.append(np.log(after / before) if before > 0 and after > 0 else 0.0)
+    into = sum(first.sizes.values()) or -sum(last.sizes.values())
+    return bool(moved[0] * -np.sign(into) >= FLOW_STEP and moved[1] * np.sign(into) >= FLOW_STEP)
 
 
 def _common(panel: Panel, outlets: dict[str, np.ndarray], happened: dict[str, list[Event]]) -> tuple[np.ndarray, np.ndarray]:
