@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import log_ndtr
 
+from workbench.models.monitoring.detectors.checks import hours_under_test_gas
 from workbench.models.monitoring.detectors.plateau import hours_standing_still
 from workbench.models.monitoring.panel import Panel
 from workbench.models.monitoring.scan import middle
@@ -43,7 +44,8 @@ def exceedance_after_lawful_marks(
     """Find hours (or days, where the limit is daily) over the permitted limit after taking off lawfully marked hours.
 
     A reading that stands still while honest ones never do (test gas without its mark, an instrument that holds) tells nothing of the
-    stack: such hours are not evaluable here, and :func:`values_stay_constant` judges them.
+    stack: such hours are not evaluable here, and :func:`values_stay_constant` judges them. Nor are the hours of a check that nobody
+    marked, see :func:`hours_under_test_gas`.
 
     Parameters
     ----------
@@ -62,7 +64,7 @@ def exceedance_after_lawful_marks(
     limit = panel.roster["limit"].to_numpy(dtype=float)
     able_row = panel.pollutant & np.isfinite(limit) & (panel.notice == "")
     value = np.where(able_row[:, None], reference_concentration(panel), np.nan)
-    value = np.where(panel.lawful | hours_standing_still(panel, still_p), np.nan, value)
+    value = np.where(panel.lawful | hours_standing_still(panel, still_p) | hours_under_test_gas(panel), np.nan, value)
     daily = panel.roster["limit_basis"].to_numpy(dtype=object) == "day"
     ratio = value / limit[:, None]
     known = np.isfinite(ratio)
@@ -146,8 +148,9 @@ def _hours(panel: Panel, index: int) -> pd.Timestamp:
 def gaps(panel: Panel) -> pd.DataFrame:
     """Return unmarked outages of at least one hour of pollutant channels, with the level before and who else was silent.
 
-    Columns: row, first, last (hours), level (share of the limit or of the own 99 % value, highest of the three hours before),
-    rank (of that level in the point's own running hours), alone (1 where neither zone nor vendor was out at the time).
+    Columns: row, first, last (hours), level (share of the limit or of the own 99 % value, highest of the three hours before and the two
+    after), rank (of that level among those that gaps of the same length begun at the point's other running hours would have), alone (1
+    where neither zone nor vendor was out at the time). A recorder that is switched on again while the exceedance lasts shows it too.
     """
     sources = panel.roster["system"].isin(("cems", "wastewater")).to_numpy()
     missing = (panel.hour("hour_missing") >= 0.9) & (panel.pollutant & sources)[:, None] & ~panel.lawful
@@ -159,17 +162,27 @@ def gaps(panel: Panel) -> pd.DataFrame:
     for row, a, b in runs_of(missing):
         if a < 6 or b - a > 240:
             continue
-        history = value[row][np.isfinite(value[row]) & panel.running[row]]
-        before = value[row, a - 3 : a]
-        before = before[np.isfinite(before)]
-        if history.size < 100 or not before.size or not panel.running[row, a - 1]:
+        known = np.where(panel.running[row], value[row], np.nan)
+        if not panel.running[row, a - 1] or not np.isfinite(known[a - 3 : a]).any():
             continue
-        level = float(before.max())
+        around = _around(known, b - a)
+        history = np.delete(around, slice(a - 2, b + 3))
+        history = history[np.isfinite(history)]
+        if history.size < 100:
+            continue
+        level = float(around[a])
         out = max(float(share[row, a:b].mean()) for share in shared.values())
         scale = limit[row] if np.isfinite(limit[row]) else np.quantile(history, 0.99)
         rank = float((history < level).mean())
         rows.append({"row": row, "first": a, "last": b, "level": level / scale, "rank": rank, "alone": float(out < 0.3)})
     return pd.DataFrame(rows, columns=["row", "first", "last", "level", "rank", "alone"])
+
+
+def _around(known: np.ndarray, length: int) -> np.ndarray:
+    """Return, per hour, the highest reading of the three hours before and the two after a gap of some hours that begins there."""
+    padded = np.concatenate([np.full(3, np.nan), known, np.full(length + 2, np.nan)])
+    n = known.size
+    return np.asarray(np.fmax.reduce([padded[k : k + n] for k in (0, 1, 2, length + 3, length + 4)]))
 
 
 def _share(silent: np.ndarray, panel: Panel, column: str) -> np.ndarray:
