@@ -15,7 +15,7 @@ from workbench.models.monitoring.detectors import DETECTORS
 from workbench.models.monitoring.one_thread import one_blas_thread
 from workbench.models.monitoring.panel import Panel
 from workbench.models.monitoring.rehearsal import Plan, load_plan, rehearse
-from workbench.models.monitoring.rehearsed import Rehearsed, fit_rehearsed
+from workbench.models.monitoring.rehearsed import HOURLY_PENALTY, Rehearsed, fit_rehearsed
 from workbench.models.monitoring.scoring import Scorer, by_rehearsal
 from workbench.models.monitoring.windows import FAMILIES, hours_of
 
@@ -49,7 +49,7 @@ def rehearsed_score(panel: Panel, rules: Mapping[str, RuleRow], scoring: Scoring
     years = float((panel.hourly & panel.pollutant).sum()) * panel.shape[1] / 365.25
     run = (years, edits, rounds)
     plan = plan.model_copy(update={"edits_per_point_year": plan.edits_per_hourly_point_year})
-    return fit_rehearsed(c[known].reset_index(drop=True), y[known], kind[known], weight[known], run, plan, seed)
+    return fit_rehearsed(c[known].reset_index(drop=True), y[known], kind[known], weight[known], run, plan, seed, HOURLY_PENALTY)
 
 
 def over_edit(panel: Panel, c: pd.DataFrame, edits: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
