@@ -34,6 +34,8 @@ PAYS_DETECTORS = frozenset(
         "sampling_line_diluted",
     }
 )
+PER_HISTORY = frozenset({"outage_when_exceedance_predicted"})
+"""Detectors whose strength is the chance over the whole history of a point; that of one of its days is so much smaller."""
 MERGE = pd.Timedelta(days=1)
 
 
@@ -102,6 +104,8 @@ def candidates(panel: Panel, found: Mapping[str, Verdicts], scoring: Scoring) ->
             continue
         numbers = spans.drop(columns=["row", "start", "end", "nats"]).to_dict("records")
         log_p = tail_of(verdict, spans, panel.first_day)
+        if name in PER_HISTORY:
+            log_p = log_p - np.log(max(panel.shape[1], 1))
         frame = pd.DataFrame(
             {
                 "row": spans["row"].astype(int),

@@ -15,6 +15,8 @@ from workbench.models.monitoring.vocabulary import FINEST, FLOW
 
 COINCIDENCE = 3
 """Samples within which two jumps count as one event: the same one and its neighbours."""
+UNLISTED = 1.0
+"""Joint jumps a year of an outlet from causes that nobody has listed; judged. Chance alone would make them far rarer."""
 BESIDE, FLOW_STEP = 5, 0.1
 """Hours before and after an edge over which the flow is averaged, and its smallest change there, as a logarithm; judged."""
 
@@ -48,11 +50,11 @@ def readings_switch_together(panel: Panel, *, nats_min: float, hours_min: float,
     """Find spans into which two pollutants of a wastewater outlet jump in the same sample, or out of which they do.
 
     Analysers of different principle take their samples apart, and what they measure mixes in a pit: two sharp jumps within one sample are
-    a coincidence, of rate 3·r₁·r₂ with r₁ and r₂ the rates of their own jumps. The strength is −ln of the chance of one on a day, −ln of
-    the chance that the jump is taken back by the end of the span, and ln m − 1 for each of m such spans of the outlet (Poisson). Left out:
-    jumps together with flow or pH, and spans in which the flow per production moves against the readings (rain, another stream); what
-    happens at another owner in the same sample (the platform or a vendor); analysers that hold a reading over most samples; spans of under
-    four hours, as a check with a standard takes that nobody marks. A stack is not evaluable: its load steps.
+    a coincidence, of rate 3·r₁·r₂ with r₁ and r₂ the rates of their own jumps, but one a year at least. The strength is −ln of the chance
+    of one on a day, −ln of the chance that the jump is taken back by the end of the span, and ln m − 1 for each of m such spans of the
+    outlet (Poisson). Left out: jumps together with flow or pH, and spans in which the flow per production moves against the readings (rain,
+    another stream); what happens at another owner in the same sample (the platform or a vendor); analysers that hold a reading over most
+    samples; spans of under four hours, as a check with a standard takes that nobody marks. A stack is not evaluable: its load steps.
 
     Parameters
     ----------
@@ -156,11 +158,25 @@ def _owners(common: tuple[np.ndarray, np.ndarray], hour: float, per_hour: float)
     return len(set(common[1][lo:hi]))
 
 
+def _without_checks(events: list[Event], shortest: float) -> list[Event]:
+    """Return the events less those of a joint jump that is taken back sooner than ``shortest``: a check with a standard."""
+    kept = [True] * len(events)
+    for k, first in enumerate(events):
+        for m in range(k + 1, len(events)):
+            if events[m].at - first.at >= shortest:
+                break
+            if first.joint and kept[k] and first.undone_by(events[m]):
+                kept[k] = kept[m] = False
+                break
+    return [e for e, keep in zip(events, kept, strict=True) if keep]
+
+
 def _spans(events: list[Event], shortest: float, longest: float, samples: float, chance: float) -> list[tuple[Event, Event, float]]:
     """Return the disjoint spans between an event and the one that takes it back, one of them joint at least, with their nats.
 
     ``samples`` is the length of the history, ``chance`` the samples within which the joint event is a chance: those of a day.
     """
+    events = _without_checks(events, shortest)
     alone: dict[int, int] = {}
     for e in events:
         if not e.joint:
@@ -170,7 +186,7 @@ def _spans(events: list[Event], shortest: float, longest: float, samples: float,
     def edge(e: Event, window: float) -> float:
         rate = sorted((alone.get(row, 0) + 1) / samples for row in e.sizes)
         # of more than two channels the two with the fewest jumps of their own are counted
-        expected = COINCIDENCE * rate[0] * rate[1] if e.joint else rate[0]
+        expected = max(COINCIDENCE * rate[0] * rate[1], UNLISTED / 365 / chance) if e.joint else rate[0]
         return float(-np.log(-np.expm1(-expected * window)))
 
     pairs: list[tuple[float, int, int]] = []
