@@ -76,7 +76,7 @@ def main() -> None:
         if (options.stations / f"{STATIONS[0]}.parquet").is_file():
             line |= beijing(options)
         else:
-            line["note"] = "the Beijing series are not here"
+            line["skipped"] = "the Beijing series are not here"
     if options.only != "beijing":
         for name, side in both_sides("dust", options, quick=options.quick).items():
             districts(name, side)

@@ -67,7 +67,7 @@ def main() -> None:
     best = max(peers.values(), default=None)
     ratios = {"best_peer": round(value / best, 3)} if value and best else {}
     line = {"name": "steel_state_macro_f1", "value": value, "unit": "1", "low": low, "high": high, "n": n, "peers": peers, "ratios": ratios}
-    print(json.dumps(line))
+    print(json.dumps(line if value is not None else line | {"skipped": f"{options.steel.name} is not here, or its part was not asked for"}))
 
 
 def read_steel(file: Path) -> pd.DataFrame:

@@ -92,6 +92,7 @@ def _closing(entries: Sequence[Entry], say: Callable[[str], None]) -> None:
 def _run(name: str, folder: Path, *, quick: bool, say: Callable[[str], None], limit_minutes: float) -> Entry:
     """Run one script, its lines shown as they come, in a process group of its own that ends with it."""
     command = [sys.executable, "-u", str(folder / f"{name}.py"), *(["--quick"] if quick else [])]
+    load = round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
     started, out = time.monotonic(), [""]
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as complaints, watch_memory() as peak:
         child = subprocess.Popen(
@@ -128,6 +129,7 @@ def _run(name: str, folder: Path, *, quick: bool, say: Callable[[str], None], li
         reason=without_paths(reason),
         seconds=round(seconds, 1),
         peak_gib=round(peak.mib / 1024, 2),
+        load=load,
         result=result if status is Status.MEASURED else None,
         code=code_version(),
         finished_at=dt.datetime.now(ZoneInfo("Asia/Shanghai")).replace(tzinfo=None, microsecond=0).isoformat(),

@@ -44,6 +44,8 @@ class Entry(BaseModel):
         Wall time of the whole script, s.
     peak_gib : float
         Highest resident memory of the script and its children together, GiB.
+    load : float, optional
+        Processes that wanted to run when it began (mean of a minute, Unix): figures of a busy machine are not those of a quiet one.
     result : mapping, optional
         Its closing line; None where nothing was measured.
     code : str
@@ -61,6 +63,7 @@ class Entry(BaseModel):
     reason: str = ""
     seconds: float
     peak_gib: float = 0.0
+    load: float | None = None
     result: dict[str, Any] | None = None
     code: str
     finished_at: str
@@ -113,9 +116,9 @@ def page(entries: Sequence[Entry], missing: Iterable[str] = ()) -> str:
         lines += [
             f"- **{e.benchmark}**: " + "; ".join(f"{k.replace('_', ' ')} {_value(v)}" for k, v in more.items()) for e, more in further
         ]
-    lines += ["", "## Where and how long", "", "| benchmark | s | peak GiB | finished | code |", "|---|---|---|---|---|"]
-    lines += [_row([e.benchmark, f"{e.seconds:.0f}", f"{e.peak_gib:.1f}", e.finished_at, f"`{e.code}`"]) for e in entries]
-    lines += [_row(["in all", f"{sum(e.seconds for e in entries):.0f}", "", "", ""]), ""]
+    lines += ["", "## Where and how long", "", "| benchmark | s | peak GiB | load before | finished | code |", "|---|---|---|---|---|---|"]
+    lines += [_row([e.benchmark, f"{e.seconds:.0f}", f"{e.peak_gib:.1f}", number(e.load), e.finished_at, f"`{e.code}`"]) for e in entries]
+    lines += [_row(["in all", f"{sum(e.seconds for e in entries):.0f}", "", "", "", ""]), ""]
     lines += [f"- {m}" for m in sorted({e.machine for e in entries if e.machine})]
     if missing := list(missing):
         lines += ["", f"Never run here: {', '.join(missing)}."]
