@@ -236,7 +236,7 @@ def audit_verify(
 def bench(
     names: Annotated[list[str] | None, typer.Argument(help="Benchmarks (default: all).")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Smaller sizes; nothing is written.")] = False,
-    minutes: Annotated[float, typer.Option("--minutes", help="A benchmark that takes longer is ended and named.", min=0.1)] = 15.0,
+    minutes: Annotated[float, typer.Option("--minutes", help="A benchmark that takes longer is ended and named.", min=0.1)] = 20.0,
 ) -> None:
     """性能与规模。Run the benchmarks of a checkout, each result written to benchmarks/RESULTS.md as it comes."""
     from workbench.pipeline.bench import run_benchmarks

@@ -22,7 +22,7 @@ from workbench.pipeline.experiment import project_root
 from workbench.pipeline.fingerprints import code_version
 from workbench.pipeline.memory_watch import watch_memory
 
-LIMIT_MINUTES = 15.0
+LIMIT_MINUTES = 20.0
 """A benchmark that takes longer is ended and named, so that one of them cannot cost the results of the others."""
 _GRACE_S = 10.0
 
