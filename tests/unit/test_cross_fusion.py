@@ -230,6 +230,20 @@ def test_ordinary_hours_are_learned_and_trouble_rows_stay() -> None:
     assert np.allclose(learned.emissions[k].rows[lying], base.emissions[k].rows[lying])
 
 
+def test_a_level_that_the_role_does_not_name_stays_silent_after_learning() -> None:
+    """Were it learned in the ordinary rows alone, a common one would speak for innocence."""
+    e = draw(60, 480, np.random.default_rng(5), channel_roles=DEFAULT_ROLES).evidence
+    k = next(i for i, c in enumerate(e.channels) if c.role == "monitor_limit")
+    c = e.channels[k]
+    values = np.where(np.random.default_rng(1).random(c.values.shape) < 0.3, len(c.levels), c.values).astype(np.int8)
+    c = replace(c, values=values, levels=(*c.levels, "marked"))
+    e = Evidence(e.enterprises, e.hours, tuple(c if i == k else x for i, x in enumerate(e.channels)))
+    learned = learn_ordinary(e, expert(e)).emissions[k]
+    assert learned is not None
+    assert np.allclose(learned.rows[:, -1], learned.rows[0, -1], rtol=0.02)
+    assert not np.allclose(learned.rows, expert(e).emissions[k].rows)
+
+
 def test_same_input_same_bytes(drawn) -> None:
     e = drawn.evidence
     a = fuse_with_habits(e, np.zeros(e.shape[0]), None).posterior["violation"]

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from workbench.contracts import Kind, ParameterError, channel, result_frame
 from workbench.cross import build_leads
-from workbench.cross.candidates import in_visit
 from workbench.cross.clamp import inspected_shift
 from workbench.cross.kinds import articles, kind_row
 from workbench.cross.roles import level_words, roles
+from workbench.cross.silent import in_visit
 
 
 def finding(i: int, enterprise: str = "E1", day: int = 0, days: float = 2, **over: object) -> dict[str, object]:

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workbench.cross.calibration import apart_from, calibrate
-from workbench.cross.candidates import in_a_visit
 from workbench.cross.record import record_of
 from workbench.cross.reliability import coincidence, fit_reliability
 from workbench.cross.roles import priors
+from workbench.cross.silent import in_a_visit
 
 DAY = pd.Timedelta(days=1)
 FIRST = pd.Timestamp("2026-01-01")
@@ -116,3 +116,24 @@ def test_a_caught_works_does_not_make_all_its_false_alarms_true() -> None:
     believed = pd.Series(trust.believed(findings)).groupby(findings["detector"]).mean()
     assert believed["right"] > 0.55
     assert believed["never"] < 0.25
+
+
+def test_a_works_caught_at_every_visit_is_not_certain_where_no_model_raised_anything() -> None:
+    """Most of what is found there is what models raise there as well: a silent span keeps the share that they miss."""
+    found, _ = drawn(1.5, np.random.default_rng(0))
+    seen = pd.concat([found, visits({"X": [1] * 8, "Y": [0] * 8})], ignore_index=True)
+    record = record_of(seen)
+    later = (FIRST + 4000 * DAY, FIRST + 4020 * DAY)
+    base = np.log(record.unseen * record.chance("new") / (1 - record.unseen * record.chance("new")))
+    silent = {e: float(1 / (1 + np.exp(-(base + record.unraised(e, *later))))) for e in ("X", "Y", "new")}
+    assert silent["Y"] < silent["new"] < silent["X"] < record.unseen
+    assert record.chance("X", *later) > 0.7
+    assert record.unraised("new", *later) == pytest.approx(0.0)
+    assert record.unraised("X", *later, lean=-1.0) < record.unraised("X", *later) < record.unraised("X", *later, lean=1.0)
+
+
+def test_what_models_miss_is_read_from_the_visits_that_met_no_finding() -> None:
+    found = visits({f"E{i}": [1, 0] for i in range(60)})
+    none, all_ = (record_of(found, found.iloc[:n]).unseen for n in (0, len(found)))
+    assert none < priors().record["unseen"]["mean"] < all_
+    assert record_of(None).unseen == pytest.approx(priors().record["unseen"]["mean"])

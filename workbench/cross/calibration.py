@@ -13,7 +13,7 @@ from workbench.cross.roles import priors
 
 PRIOR = {Queue.MAIN: ((-0.2, 0.6), (0.7, 0.2)), Queue.SILENT: ((0.0, 0.5), (1.0, 0.2))}
 """Mean and standard deviation of shift and slope: fused log-odds overstate. Silent ones were already taken down to what a
-visit confirms (``candidates.in_a_visit``)."""
+visit confirms (``silent.in_a_visit``)."""
 
 
 @dataclass(frozen=True)

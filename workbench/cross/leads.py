@@ -13,7 +13,7 @@ import xarray as xr
 from workbench.contracts import ParameterError, Queue, result_frame
 from workbench.cross.assemble import assemble, past_offsets
 from workbench.cross.calibration import Calibration, apart_from, calibrate, labelled
-from workbench.cross.candidates import Candidate, from_episodes, silent, with_uncertainty
+from workbench.cross.candidates import Candidate, from_episodes
 from workbench.cross.clamp import inspected_shift
 from workbench.cross.conflicts import detect_conflicts
 from workbench.cross.episodes import Episode, breaches, doubts, episodes
@@ -24,7 +24,9 @@ from workbench.cross.habits import fuse_with_habits, habits
 from workbench.cross.learn import learn_ordinary
 from workbench.cross.record import Record, record_of
 from workbench.cross.reliability import FindingReliability, fit_reliability
+from workbench.cross.silent import silent
 from workbench.cross.spoken import as_spoken
+from workbench.cross.uncertainty import with_uncertainty
 from workbench.cross.words import attributions, lead_row
 
 DEFAULT_BUDGETS = {"main": 70, "silent": 20}
@@ -116,7 +118,7 @@ class Prepared:
 
     def known(self, e: Episode) -> float:
         """Return the log-odds that an enterprise's other times add to those of a silent span."""
-        return self.record.offset(e.enterprise_id, e.start, e.end) + self.inclined.get(e.enterprise_id, 0.0)
+        return self.record.unraised(e.enterprise_id, e.start, e.end, lean=self.inclined.get(e.enterprise_id, 0.0))
 
 
 def prepare(
@@ -144,7 +146,9 @@ def prepare(
     quiet = fuse(hushed, alike)
     said = pd.concat([found.assign(raised=True), weighed.assign(raised=False)], ignore_index=True)
     inclined = dict(zip(map(str, ready.enterprises), habits(fused, enterprises), strict=True))
-    return Prepared(raw, fused, quiet, said.astype({"raised": bool}), trust, record_of(inspections), inclined)
+    return Prepared(
+        raw, fused, quiet, said.astype({"raised": bool}), trust, record_of(inspections, apart_from(inspections, found)), inclined
+    )
 
 
 def believed(found: pd.DataFrame, trust: FindingReliability) -> pd.DataFrame:

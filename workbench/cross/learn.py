@@ -15,6 +15,7 @@ import numpy as np
 from workbench.cross.emission import Emission
 from workbench.cross.evidence import ONE_WORD, Evidence
 from workbench.cross.fusion import Reliability
+from workbench.cross.roles import roles
 from workbench.cross.scoring import collect, factors
 from workbench.cross.severity import graded
 from workbench.cross.states import N_STATES, space
@@ -67,10 +68,13 @@ def learn_ordinary(e: Evidence, reliability: Reliability, *, rounds: int = ROUND
             holds = np.zeros((N_STATES, len(part.rows)))
             holds[np.arange(N_STATES), part.row_of_state] = 1.0
             mass = post @ holds
+            # a level that the role does not name says nothing: learned in the ordinary rows alone it would speak for innocence
+            named = np.isin(c.levels, roles()[c.role].levels) if c.role in roles() else np.ones(len(c.levels), dtype=bool)
             seen = rows[:, k] >= 0
             new = part.rows.copy()
             for r in np.flatnonzero(free):
-                count = np.bincount(rows[seen, k], weights=mass[seen, r], minlength=part.rows.shape[1])
+                count = np.bincount(rows[seen, k], weights=mass[seen, r], minlength=part.rows.shape[1]) * named
+                count[~named] = expert.rows[r][~named] / max(expert.rows[r][named].sum(), 1e-9) * count.sum()
                 total = count * (ONE_WORD / c.support_hours) + expert.worth * expert.rows[r]
                 new[r] = np.maximum(total / total.sum(), FLOOR)
                 new[r] /= new[r].sum()

@@ -34,12 +34,15 @@ class Record:
         μ and τ of each point.
     visits : dict of str to DataFrame
         ``period_start, period_end, found`` by enterprise.
+    unseen : float
+        Share of what visits find in whose time no model had raised anything.
     """
 
     weight: np.ndarray
     mean: np.ndarray
     spread: np.ndarray
     visits: dict[str, pd.DataFrame]
+    unseen: float = 0.4
 
     @property
     def tau(self) -> float:
@@ -55,12 +58,48 @@ class Record:
         start, end : Timestamp, optional
             Span whose own visits are left out.
         """
+        found, n = self._counts(enterprise, start, end)
+        return self._expected(found, n)
+
+    def chance(self, enterprise: str, start: pd.Timestamp | None = None, end: pd.Timestamp | None = None, *, lean: float = 0.0) -> float:
+        """Return the chance of a violation in the span that a visit to the enterprise looks at.
+
+        Parameters
+        ----------
+        enterprise : str
+            One without visits has the chance of the average works.
+        start, end : Timestamp, optional
+            Span whose own visits are left out.
+        lean : float
+            Log-odds added for what else is believed of the enterprise.
+        """
+        found, n = self._counts(enterprise, start, end)
+        return self._chance(found, n, lean)
+
+    def unraised(self, enterprise: str, start: pd.Timestamp, end: pd.Timestamp, *, lean: float = 0.0) -> float:
+        """Return the log-odds that an enterprise's other times add to a span in which no model raised anything.
+
+        Most of what visits find at a works that offends again and again is what the models raise there as well. A span without
+        a warning is left with the share that they miss (``unseen``): eight visits of eight that found something promise at most
+        that share, not certainty.
+        """
+        here, average = (self.unseen * x for x in (self.chance(enterprise, start, end, lean=lean), self._chance(0, 0, 0.0)))
+        return float(np.log(here / (1 - here)) - np.log(average / (1 - average)))
+
+    def _counts(self, enterprise: str, start: pd.Timestamp | None, end: pd.Timestamp | None) -> tuple[int, int]:
+        """Return how many visits found a violation, and how many there were, outside the span."""
         v = self.visits.get(enterprise)
         if v is None:
-            return 0.0
+            return 0, 0
         if start is not None and end is not None:
             v = v[(v["period_end"] < start) | (v["period_start"] > end)]
-        return self._expected(int(v["found"].sum()), len(v))
+        return int(v["found"].sum()), len(v)
+
+    def _chance(self, found: int, n: int, lean: float) -> float:
+        x, w = _nodes()
+        logit = self.mean[:, None] + self.spread[:, None] * x
+        like = np.exp(_log_like(found, n, logit)) * w
+        return float(self.weight @ ((like / (1 + np.exp(-logit - lean))).sum(1) / like.sum(1)))
 
     def offsets(self, enterprises: Sequence[str]) -> np.ndarray:
         """Return :meth:`offset` of every enterprise, from all its visits."""
@@ -75,13 +114,15 @@ class Record:
         return float(self.weight @ ((like * b).sum(1) / like.sum(1)))
 
 
-def record_of(inspections: pd.DataFrame | None) -> Record:
+def record_of(inspections: pd.DataFrame | None, apart: pd.DataFrame | None = None) -> Record:
     """Return the record of all visits; deterministic.
 
     Parameters
     ----------
     inspections : DataFrame, optional
         Contract table of labels known so far.
+    apart : DataFrame, optional
+        Those in whose time no model raised anything; absent: what models miss stays as judged.
     """
     p = priors().record
     taus = p["spread"]["median"] * np.exp(p["spread"]["log_sd"] * np.linspace(-2.2, 2.2, SPREADS))
@@ -99,7 +140,15 @@ def record_of(inspections: pd.DataFrame | None) -> Record:
             like = np.exp(_log_like(int(found), int(n), mu[:, None] + tau[:, None] * x)) @ w
             log = log + times * np.log(np.maximum(like, 1e-300))
     weight = np.exp(log - log.max())
-    return Record(weight / weight.sum(), mu, tau, visits)
+    return Record(weight / weight.sum(), mu, tau, visits, _unseen(inspections, apart))
+
+
+def _unseen(inspections: pd.DataFrame | None, apart: pd.DataFrame | None) -> float:
+    """Return the posterior mean of the share of found violations in whose time nothing was raised."""
+    prior = priors().record["unseen"]
+    found, missed = (0 if t is None else int(t["finding"].eq("violation").sum()) for t in (inspections, apart))
+    n = found if apart is not None else 0
+    return float((prior["mean"] * prior["worth"] + missed) / (prior["worth"] + n))
 
 
 def _nodes() -> tuple[np.ndarray, np.ndarray]:

@@ -5,7 +5,8 @@ A model's ``p_breach`` is calibrated on few and chosen labels, detector by detec
 offsets, fitted to inspections that looked at the finding's span. A visit that bears something out says that *one* of the
 findings it bears out holds, not each: ``P(borne out) = 1 - (1-leak)·∏(1 - se·q)`` (a noisy-or), else every false alarm at a
 works that was caught would count as true. What is seen on documents or on the plant's own meters
-has prior means nearer to the model's word than what is inferred from a monitor's series. With no label the means stand.
+has prior means nearer to the model's word than what is inferred from a monitor's series, and what is inferred from the air at the
+fence means further from it. With no label the means stand.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ class FindingReliability:
         x = _logit(found["p"].to_numpy(dtype=float))
         pairs = list(zip(found["model"], found["detector"], strict=True))
         offset = np.array([self.model.get(m, 0.0) + self.detector.get((m, d), 0.0) for m, d in pairs])
-        offset = offset + (direct_offset(x, found["kind"]) if self.raised else 0.0)
+        offset = offset + (manner_offset(x, found["kind"]) if self.raised else 0.0)
         return np.asarray(1 / (1 + np.exp(-(self.base + self.slope * x + offset))))
 
     def table(self) -> pd.DataFrame:
@@ -76,12 +77,17 @@ class FindingReliability:
         return pd.DataFrame(rows, columns=["model", "detector", "offset", "sd"])
 
 
-def direct_offset(x: np.ndarray, kind: pd.Series) -> np.ndarray:
-    """Return what the belief in directly seen findings adds to that in findings on series, at log-odds ``x``."""
+def manner_offset(x: np.ndarray, kind: pd.Series) -> np.ndarray:
+    """Return what the belief in a finding gains or loses against one on a monitor's series, at log-odds ``x``.
+
+    Findings seen directly (documents, the plant's own meters) are believed more, those inferred from shared air less.
+    """
     f = priors().findings
-    d = f["direct"]
-    base, own = (float(np.log(b / (1 - b))) for b in (f["base"], d["base"]))
-    return np.asarray(np.where(kind.isin(d["kinds"]).to_numpy(), own - base + (d["slope"] - f["slope"]) * x, 0.0))
+    out = np.zeros(len(x))
+    for d in (f["direct"], f["ambient"]):
+        base, own = (float(np.log(b / (1 - b))) for b in (f["base"], d["base"]))
+        out += np.where(kind.isin(d["kinds"]).to_numpy(), own - base + (d["slope"] - f["slope"]) * x, 0.0)
+    return out
 
 
 def sensitivity(kind: pd.Series) -> np.ndarray:
@@ -155,7 +161,7 @@ def fit_reliability(found: pd.DataFrame, inspections: pd.DataFrame | None, *, ra
     design[:, 0], design[:, 1] = 1.0, x
     design[np.arange(len(y)), 2 + m] = 1.0
     design[np.arange(len(y)), 2 + len(models) + d] = 1.0
-    known = direct_offset(x, pairs["kind"]) if raised else np.zeros(len(x))
+    known = manner_offset(x, pairs["kind"]) if raised else np.zeros(len(x))
 
     # one outcome per visit and answer: what was borne out is explained by at least one of the findings that it bears out
     group = pairs.groupby(["inspection_id", "label"], sort=True).ngroup().to_numpy()
