@@ -63,6 +63,34 @@ def test_no_lead_is_longer_than_thirty_days(days: int) -> None:
     assert sorted(f for fs in leads["findings"] for f in fs) == sorted({f for fs in leads["findings"] for f in fs})
 
 
+def test_every_finding_stands_in_a_lead_that_overlaps_it() -> None:
+    rng = np.random.default_rng(3)
+    rows = [
+        finding(i, day=int(rng.integers(200)), days=float(rng.choice([0.1, 3, 40, 90])), kind=k, p_breach=float(rng.uniform(0.2, 0.95)))
+        for i, k in enumerate(["permit_breach", "fabrication", "fugitive"] * 20)
+    ]
+    leads = leads_of(*rows)
+    of = {f: lead for lead in leads.itertuples() for f in lead.findings}
+    assert sorted(of) == sorted(str(r["finding_id"]) for r in rows)
+    assert all(of[r["finding_id"]].start <= r["end"] and of[r["finding_id"]].end >= r["start"] for r in rows)
+
+
+def test_a_lead_on_a_quarter_names_the_whole_quarter() -> None:
+    quarter = finding(1, kind="permit_breach", model="permit", days=89)
+    month = finding(2, kind="permit_breach", model="permit", enterprise="E2", days=20)
+    lead = leads_of(quarter, month).set_index("enterprise_id")
+    assert "2026-01-01至2026-03-31" in lead.at["E1", "reason_zh"]
+    assert "2026-01-01 to 2026-03-31" in lead.at["E1", "reason_en"]
+    assert "所涉期间" not in lead.at["E2", "reason_zh"]
+
+
+@pytest.mark.parametrize(("kind", "most"), [("permit_breach", 0.976), ("carbon_overdue", 0.976), ("fugitive", 0.92)])
+def test_no_paper_is_surer_than_what_stands_outside_it_allows(kind: str, most: float) -> None:
+    """Three models that are as sure as they can be: the matter may still be a late file, or the neighbour's dust."""
+    lead = leads_of(*[finding(i, kind=kind, model=m, detector=m, p_breach=0.995) for i, m in enumerate(("permit", "energy_tax", "dust"))])
+    assert most - 0.05 < lead["p_violation"].iloc[0] < most
+
+
 def test_abstentions_and_compliant_rows_change_nothing() -> None:
     alone = leads_of(finding(1))
     with_more = leads_of(finding(1), finding(2, verdict="abstain", p_breach=np.nan), finding(3, verdict="compliant", p_breach=0.01))
@@ -184,6 +212,16 @@ def test_a_span_that_a_model_raised_is_in_the_main_queue_only() -> None:
     quiet = silent_of([raised], channel_of({"E3": (20, 26)}))
     mine = quiet[quiet["enterprise_id"] == "E3"]
     assert not ((mine["start"] < raised["end"]) & (mine["end"] > raised["start"])).any()
+
+
+def test_hours_between_two_raised_spans_are_no_visit_of_their_own() -> None:
+    """Who goes for what was raised looks at three weeks, these hours among them; four quiet weeks further on are another visit."""
+    evidence = channel_of({"E3": (22, 24), "E4": (45, 50)})
+    raised = [finding(i, enterprise=e, day=d, days=4) for i, (e, d) in enumerate([("E3", 16), ("E3", 26), ("E4", 10)])]
+    quiet = silent_of(raised, evidence)
+    day = (quiet["start"] - pd.Timestamp("2026-01-01")) / pd.Timedelta(days=1)
+    assert not ((quiet["enterprise_id"] == "E3") & day.between(19, 27)).any()
+    assert ((quiet["enterprise_id"] == "E4") & (day > 14)).any()
 
 
 def test_a_doubt_moves_an_enterprise_up_the_silent_queue_and_raises_no_lead_of_its_own() -> None:

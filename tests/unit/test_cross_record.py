@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from workbench.cross.calibration import apart_from, calibrate
 from workbench.cross.record import record_of
-from workbench.cross.reliability import coincidence, fit_reliability
+from workbench.cross.reliability import anyway, coincidence, fit_reliability
 from workbench.cross.roles import priors
 from workbench.cross.silent import in_a_visit
 
@@ -137,3 +137,14 @@ def test_what_models_miss_is_read_from_the_visits_that_met_no_finding() -> None:
     none, all_ = (record_of(found, found.iloc[:n]).unseen for n in (0, len(found)))
     assert none < priors().record["unseen"]["mean"] < all_
     assert record_of(None).unseen == pytest.approx(priors().record["unseen"]["mean"])
+
+
+def test_a_visit_to_a_works_with_a_record_finds_something_anyway_the_likelier() -> None:
+    seen = pd.concat([drawn(1.5, np.random.default_rng(0))[0], visits({"X": [1] * 6, "Y": [0] * 6})], ignore_index=True)
+    record = record_of(seen)
+    pairs = pd.DataFrame({"enterprise_id": ["X", "Y", "new"], "period_start": FIRST, "period_end": FIRST + 5 * DAY})
+    common = np.full(3, 0.1)
+    x, y, new = anyway(pairs, common, record)
+    assert 0 < y < new == pytest.approx(0.1)
+    assert 0.1 < x < 1
+    assert anyway(pairs, common, None).tolist() == common.tolist()

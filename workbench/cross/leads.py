@@ -131,9 +131,10 @@ def prepare(
 ) -> Prepared:
     """Align, weigh and fuse; arguments as in :func:`build_leads`."""
     found = breaches(findings)
-    trust = fit_reliability(found, inspections)
+    record = record_of(inspections, apart_from(inspections, found))
+    trust = fit_reliability(found, inspections, record=record)
     weighed = doubts(findings)
-    weighed = believed(weighed, fit_reliability(weighed, inspections, raised=False))
+    weighed = believed(weighed, fit_reliability(weighed, inspections, raised=False, record=record))
     found = believed(found, trust)
     raw, ready, hushed = assemble(findings, found, weighed, evidence, enterprises)
     if reliability is not None and reliability.passed:

@@ -28,6 +28,9 @@ SILENT_FLOOR = 0.02
 VISIT = 24 * 21
 """Hours of the past that one visit looks into: three weeks. A silent lead asks for one, so it is ranked by the chance that
 the visit finds something."""
+LEAST = 24 * 7
+"""Hours under which a window beside a raised span is no visit of its own: who goes for what was raised there looks at three
+weeks, these hours among them."""
 SPELL = 24 * 6
 """Hours that a spell of trouble holds on average."""
 
@@ -99,6 +102,7 @@ def _silent_spells(quiet: Fused, found: pd.DataFrame) -> list[Candidate]:
         row = quiet.evidence.row(str(enterprise))
         if row >= 0:
             p[row, hours_of(quiet, start - MARGIN, end + MARGIN)] = 0.0
+            without_leftovers(p[row])
     out: list[Candidate] = []
     for _ in range(2):
         peaks = (p * on).argmax(1)  # a works at rest keeps its prior, and offends little
@@ -146,6 +150,23 @@ def _visit(p: np.ndarray, peak: int) -> tuple[int, int]:
     mass = total[starts - a + VISIT] - total[starts - a]
     first = int(starts[int(np.argmax(mass))])
     return first, first + VISIT
+
+
+def without_leftovers(p: np.ndarray, least: int = LEAST) -> None:
+    """Set stretches shorter than ``least`` that lie against a raised span (zeros) to zero, in place.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> p = np.array([0.1, 0.1, 0.1, 0.0, 0.2, 0.0, 0.3, 0.3])
+    >>> without_leftovers(p, 3)
+    >>> p.tolist()
+    [0.1, 0.1, 0.1, 0.0, 0.0, 0.0, 0.0, 0.0]
+    """
+    edges = np.diff(np.r_[0, (p > 0).astype(np.int8), 0])
+    for a, b in zip(np.flatnonzero(edges == 1), np.flatnonzero(edges == -1), strict=True):
+        if b - a < min(least, len(p)):
+            p[a:b] = 0.0
 
 
 def in_visit(p: np.ndarray, peak: int) -> float:

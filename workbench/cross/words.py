@@ -62,12 +62,28 @@ def lead_row(c: Candidate, fused: Fused, found: pd.DataFrame, calibration: Calib
         models = sorted(set(g["model"]))
         row["reason_zh"] += f"{top['reason_zh']}（共{len(g)}条发现，来自模型{'、'.join(models)}）。"
         row["reason_en"] += f" {top['reason_en']} ({len(g)} finding(s) of {', '.join(models)})."
+        zh, en = _whole_period(g, start, end)
+        row["reason_zh"] += zh
+        row["reason_en"] += en
     if c.queue == Queue.SILENT:
         row["reason_zh"] += "各模型均未单独报警，由多源证据合并得出。"
         row["reason_en"] += " No model raised an alert by itself; it follows from several sources together."
     if c.row >= 0:
         _add_states(row, c, fused)
     return row
+
+
+def _whole_period(g: pd.DataFrame, start: pd.Timestamp, end: pd.Timestamp) -> tuple[str, str]:
+    """Return a sentence (Chinese, English) that names the period the findings concern, where the lead's span is a part of it.
+
+    A quarterly report is late for a quarter; a lead is no longer than a visit looks at.
+    """
+    first, last = g["start"].min(), g["end"].max()
+    if first >= start and last <= end:
+        return "", ""
+    zh = f"所涉期间为{first:%Y-%m-%d}至{last:%Y-%m-%d}，线索时段只取其中一次核查所看的部分。"
+    en = f" The findings concern {first:%Y-%m-%d} to {last:%Y-%m-%d}; the lead's span is the part that one visit looks at."
+    return zh, en
 
 
 def _add_states(row: dict[str, Any], c: Candidate, fused: Fused) -> None:
@@ -118,6 +134,10 @@ def attributions(c: Candidate, fused: Fused, found: pd.DataFrame, calibration: C
             )
             for m, d, r, v in c.pooled.parts
         ]
+        most = calibration.slope * (c.logit - c.pooled.logit)
+        if abs(most) > 1e-9:
+            zh, en = "单凭文件所能证明的上限", "what documents alone can show at most"
+            parts.append(_part(ident, "outside_the_states", zh, en, float("nan"), most, base, score))
         return parts + [{**x, "base": base} for x in seen], "", ""
     x: Explanation = explain(fused, c.row, c.peak)
     base = float(calibration(x.base))
