@@ -58,6 +58,13 @@ def test_a_failure_costs_the_others_nothing_and_is_named_with_its_reason(checkou
     assert any(line.startswith("[2/5] speed: 12,346 records/s [1, 2] n=3 (") for line in said)
 
 
+def test_a_share_shows_no_unit(checkout):
+    root, said = checkout(share=GOOD.replace("records/s", "1").replace("12345.678", "0.5")), []
+    run_benchmarks([], quick=False, say=said.append, root=root)
+    assert "| share | speed | 0.5 |  | 1 – 2 |" in page_of(root)
+    assert any("speed: 0.5 [1, 2] n=3 (" in line for line in said)
+
+
 def test_the_page_is_there_after_the_first_script_not_only_at_the_end(checkout):
     root, seen = checkout(a=GOOD, b=GOOD), []
     run_benchmarks([], quick=False, root=root, say=lambda line: seen.append((line, (root / "benchmarks" / "RESULTS.md").is_file())))

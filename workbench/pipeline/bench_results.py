@@ -105,7 +105,7 @@ def page(entries: Sequence[Entry], missing: Iterable[str] = ()) -> str:
     ]
     measured = [(e, e.result) for e in entries if e.result is not None]
     for e, r in measured:
-        cells = [e.benchmark, r["name"], number(r["value"]), r.get("unit", ""), _interval(r), r.get("n", "")]
+        cells = [e.benchmark, r["name"], number(r["value"]), _unit(r), _interval(r), r.get("n", "")]
         cells += [_named(r.get("peers")), _named(r.get("ratios"), "×")]
         lines.append(_row(cells))
     if others := [e for e in entries if e.result is None]:
@@ -131,7 +131,7 @@ def sentence(entry: Entry) -> str:
     if (r := entry.result) is None:
         return f"{entry.benchmark}: {entry.status.value}: {entry.reason} {took}"
     interval = f" [{number(r.get('low'))}, {number(r.get('high'))}]" if r.get("low") is not None else ""
-    return f"{r['name']}: {number(r['value'])} {r.get('unit', '')}{interval} n={r.get('n', '–')} {took}"
+    return f"{r['name']}: {number(r['value'])} {_unit(r)}{interval} n={r.get('n', '–')} {took}".replace("  ", " ")
 
 
 def machine() -> str:
@@ -151,6 +151,10 @@ def number(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return "–"
     return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
+
+
+def _unit(r: dict[str, Any]) -> str:
+    return "" if r.get("unit") == "1" else str(r.get("unit", ""))  # a share
 
 
 def _interval(r: dict[str, Any]) -> str:
