@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 import saqc
 
-WINDOWS = (6, 8, 12, 16, 24, 36, 48, 72, 120, 240)
-JUMPS = (1.0, 2.0, 4.0, 8.0, 16.0)
-SHARES = (0.1, 0.01, 1e-4, 1e-8)
-OUTLYING = (1.5, 2.0, 3.0, 5.0, 10.0, 30.0)
+WINDOWS = (6, 8, 12, 16, 24, 36, 48, 72)
+JUMPS = (0.5, 1.0, 2.0, 4.0)
+SHARES = (0.1, 0.01, 0.0001)
+OUTLYING = (1.5, 2.0, 3.0, 5.0, 10.0)
 
 
 def spread(x):
