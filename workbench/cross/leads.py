@@ -131,10 +131,9 @@ def prepare(
 ) -> Prepared:
     """Align, weigh and fuse; arguments as in :func:`build_leads`."""
     found = breaches(findings)
-    record = record_of(inspections, apart_from(inspections, found))
-    trust = fit_reliability(found, inspections, record=record)
+    trust = fit_reliability(found, inspections)
     weighed = doubts(findings)
-    weighed = believed(weighed, fit_reliability(weighed, inspections, raised=False, record=record))
+    weighed = believed(weighed, fit_reliability(weighed, inspections, raised=False))
     found = believed(found, trust)
     raw, ready, hushed = assemble(findings, found, weighed, evidence, enterprises)
     if reliability is not None and reliability.passed:
@@ -147,9 +146,7 @@ def prepare(
     quiet = fuse(hushed, alike)
     said = pd.concat([found.assign(raised=True), weighed.assign(raised=False)], ignore_index=True)
     inclined = dict(zip(map(str, ready.enterprises), habits(fused, enterprises), strict=True))
-    return Prepared(
-        raw, fused, quiet, said.astype({"raised": bool}), trust, record_of(inspections, apart_from(inspections, found)), inclined
-    )
+    return Prepared(raw, fused, quiet, said.astype({"raised": bool}), trust, record_of(inspections), inclined)
 
 
 def believed(found: pd.DataFrame, trust: FindingReliability) -> pd.DataFrame:

@@ -34,15 +34,12 @@ class Record:
         μ and τ of each point.
     visits : dict of str to DataFrame
         ``period_start, period_end, found`` by enterprise.
-    unseen : float
-        Share of what visits find in whose time no model had raised anything.
     """
 
     weight: np.ndarray
     mean: np.ndarray
     spread: np.ndarray
     visits: dict[str, pd.DataFrame]
-    unseen: float = 0.4
 
     @property
     def tau(self) -> float:
@@ -79,11 +76,11 @@ class Record:
     def unraised(self, enterprise: str, start: pd.Timestamp, end: pd.Timestamp, *, lean: float = 0.0) -> float:
         """Return the log-odds that an enterprise's other times add to a span in which no model raised anything.
 
-        Most of what visits find at a works that offends again and again is what the models raise there as well. A span without
-        a warning is left with the share that they miss (``unseen``): eight visits of eight that found something promise at most
-        that share, not certainty.
+        The chance of a violation there against that of an average works, each averaged over what is not known of it, so that
+        eight visits of eight stay short of certainty. That no model raised anything is as telling at one works as at another:
+        it lowers the log-odds of all alike, and stands in the share of a blind visit (``silent.share``).
         """
-        here, average = (self.unseen * x for x in (self.chance(enterprise, start, end, lean=lean), self._chance(0, 0, 0.0)))
+        here, average = self.chance(enterprise, start, end, lean=lean), self._chance(0, 0, 0.0)
         return float(np.log(here / (1 - here)) - np.log(average / (1 - average)))
 
     def _counts(self, enterprise: str, start: pd.Timestamp | None, end: pd.Timestamp | None) -> tuple[int, int]:
@@ -114,15 +111,13 @@ class Record:
         return float(self.weight @ ((like * b).sum(1) / like.sum(1)))
 
 
-def record_of(inspections: pd.DataFrame | None, apart: pd.DataFrame | None = None) -> Record:
+def record_of(inspections: pd.DataFrame | None) -> Record:
     """Return the record of all visits; deterministic.
 
     Parameters
     ----------
     inspections : DataFrame, optional
         Contract table of labels known so far.
-    apart : DataFrame, optional
-        Those in whose time no model raised anything; absent: what models miss stays as judged.
     """
     p = priors().record
     taus = p["spread"]["median"] * np.exp(p["spread"]["log_sd"] * np.linspace(-2.2, 2.2, SPREADS))
@@ -140,15 +135,7 @@ def record_of(inspections: pd.DataFrame | None, apart: pd.DataFrame | None = Non
             like = np.exp(_log_like(int(found), int(n), mu[:, None] + tau[:, None] * x)) @ w
             log = log + times * np.log(np.maximum(like, 1e-300))
     weight = np.exp(log - log.max())
-    return Record(weight / weight.sum(), mu, tau, visits, _unseen(inspections, apart))
-
-
-def _unseen(inspections: pd.DataFrame | None, apart: pd.DataFrame | None) -> float:
-    """Return the posterior mean of the share of found violations in whose time nothing was raised."""
-    prior = priors().record["unseen"]
-    found, missed = (0 if t is None else int(t["finding"].eq("violation").sum()) for t in (inspections, apart))
-    n = found if apart is not None else 0
-    return float((prior["mean"] * prior["worth"] + missed) / (prior["worth"] + n))
+    return Record(weight / weight.sum(), mu, tau, visits)
 
 
 def _nodes() -> tuple[np.ndarray, np.ndarray]:

@@ -19,7 +19,6 @@ import pandas as pd
 from scipy.optimize import minimize
 
 from workbench.contracts import Kind
-from workbench.cross.record import Record
 from workbench.cross.roles import priors
 
 CLIP = 3.0
@@ -114,25 +113,6 @@ def coincidence(kind: pd.Series, inspections: pd.DataFrame | None) -> np.ndarray
     return np.array([rate[str(k)] for k in kind], dtype=float)
 
 
-def anyway(pairs: pd.DataFrame, common: np.ndarray, record: Record | None) -> np.ndarray:
-    """Return the chance that each visit finds something of the kind without the finding, at its own works.
-
-    Parameters
-    ----------
-    pairs : DataFrame
-        From :func:`inspected_findings`.
-    common : float array, shape (pair,)
-        The chance at an average works, from :func:`coincidence`.
-    record : Record or None
-        Moves it, in log-odds, by what other visits found at the works.
-    """
-    if record is None:
-        return common
-    spans = zip(pairs["enterprise_id"], pairs["period_start"], pairs["period_end"], strict=True)
-    moved = np.array([record.unraised(str(e), a, b) for e, a, b in spans], dtype=float)
-    return np.asarray(common / (common + (1 - common) * np.exp(-moved)))
-
-
 def inspected_findings(found: pd.DataFrame, inspections: pd.DataFrame | None) -> pd.DataFrame:
     """Return the (finding, inspection) pairs that overlap, with ``label`` and ``weight``.
 
@@ -152,9 +132,7 @@ def inspected_findings(found: pd.DataFrame, inspections: pd.DataFrame | None) ->
     return both.reset_index(drop=True)
 
 
-def fit_reliability(
-    found: pd.DataFrame, inspections: pd.DataFrame | None, *, raised: bool = True, record: Record | None = None
-) -> FindingReliability:
+def fit_reliability(found: pd.DataFrame, inspections: pd.DataFrame | None, *, raised: bool = True) -> FindingReliability:
     """Return the MAP reliability with its curvature; with no inspected finding, the expert's means.
 
     Parameters
@@ -164,8 +142,6 @@ def fit_reliability(
     inspections : DataFrame, optional
     raised : bool
         Whether the models raised them; doubts have prior means of their own.
-    record : Record, optional
-        What visits say of each works at other times: how likely a visit there finds something anyway. Absent: all alike.
     """
     f = priors().findings if raised else {**priors().findings, **priors().doubts}
     base = float(np.log(f["base"] / (1 - f["base"])))
@@ -173,7 +149,7 @@ def fit_reliability(
     if not len(pairs):
         return FindingReliability(base, float(f["slope"]), {}, {}, {}, 0, raised)
     beside = None if inspections is None else inspections[~inspections["inspection_id"].isin(pairs["inspection_id"])]
-    se, leak = sensitivity(pairs["kind"]), anyway(pairs, coincidence(pairs["kind"], beside), record)
+    se, leak = sensitivity(pairs["kind"]), coincidence(pairs["kind"], beside)
     models = sorted(set(pairs["model"]))
     detectors = sorted(set(zip(pairs["model"], pairs["detector"], strict=True)))
     m = np.array([models.index(x) for x in pairs["model"]])
