@@ -133,16 +133,25 @@ def _says(y: int, k: float) -> float:
     return float(np.log((np.floor((y + 0.5) / k) - np.floor((y - 0.5) / k)) * k))
 
 
-@njit(cache=True, nogil=True)
 def _sums(steps: np.ndarray, bounds: np.ndarray, tried: np.ndarray) -> np.ndarray:
     """Return what the readings between bounds say for each factor, shape (factor, part), nats."""
+    distinct, which = np.unique(steps, return_inverse=True)
+    return np.asarray(_sums_of(distinct, which, bounds, tried))
+
+
+@njit(cache=True, nogil=True)
+def _sums_of(distinct: np.ndarray, which: np.ndarray, bounds: np.ndarray, tried: np.ndarray) -> np.ndarray:
+    """Return the sums; a reading that comes many times is asked once for each factor."""
     out = np.zeros((tried.size, bounds.size - 1))
+    says = np.zeros(distinct.size)
     for i in range(tried.size):
+        for j in range(distinct.size):
+            if distinct[j] > 0:
+                says[j] = _says(distinct[j], tried[i])
         for p in range(bounds.size - 1):
             total = 0.0
             for t in range(bounds[p], bounds[p + 1]):
-                if steps[t] > 0:
-                    total += _says(steps[t], tried[i])
+                total += says[which[t]]
             out[i, p] = total
     return out
 
