@@ -58,6 +58,8 @@ def run_through(file: Path) -> Outcome:
     for name, frame in (("leads", leads), ("conflicts", conflicts), ("attributions", attributions)):
         assert check_table(name, frame) == []
     assert set(leads["enterprise_id"]) <= set(enterprises["enterprise_id"])
+    likely = leads[leads["p_violation"] >= 0.5]
+    assert not likely["best_state"].str.contains("all as it says").any(), "a lead likelier than not whose best state is the honest one"
     assert against_inspections(leads, table, labels, [5, 20], 3, enterprises=enterprises)
     return Outcome(breaches, table, evidence, leads)
 
