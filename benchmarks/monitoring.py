@@ -236,15 +236,27 @@ def peer(name: str, work: Callable[[], Any], records: int) -> float | None:
 
 
 SAQC = """
-import sys, time, numpy as np, pandas as pd, saqc
+import sys, time, warnings, numpy as np, pandas as pd, saqc
+warnings.simplefilter("ignore")
 v = np.load(sys.argv[1]); n = v.shape[1]; idx = pd.date_range("2026-01-01", periods=n, freq="6min")
+daily = [
+    ("n", "x", "count"), ("mean", "x", "mean"), ("sd", "x", "std"), ("low", "x", "min"), ("high", "x", "max"), ("missing", "gap", "sum"),
+    ("ties", "tie", "mean"), ("rough", "step", "mean"), ("steps", "square", "sum"), ("over_limit", "over", "sum"), ("longest", "run", "max"),
+]
 t = time.perf_counter()
 for i in range(len(v)):
-    q = saqc.SaQC(pd.DataFrame({"x": v[i]}, index=idx))
-    q = q.flagConstants("x", thresh=0, window="2h").flagRange("x", min=0, max=80)
-    q.data["x"].resample("1D").agg(["count", "mean", "std", "min", "max"]); q.flags["x"].resample("1D").max()
+    q = saqc.SaQC(pd.DataFrame({"x": v[i].astype(float)}, index=idx))
+    q = q.processGeneric("x", target="gap", func=lambda x: x.isna().astype(float))
+    q = q.processGeneric("x", target="step", func=lambda x: x.diff().abs())
+    q = q.processGeneric("x", target="square", func=lambda x: x.diff() ** 2)
+    q = q.processGeneric("x", target="tie", func=lambda x: (x.diff() == 0).astype(float))
+    q = q.processGeneric("x", target="over", func=lambda x: (x > 80).astype(float))
+    q = q.processGeneric("x", target="run", func=lambda x: x.groupby((x != x.shift()).cumsum()).cumcount() + 1.0)
+    for name, field, how in daily:
+        q = q.copyField(field, target=name).resample(name, freq="1D", func=how)
 print(time.perf_counter() - t)
 """
+"""The day statistics of the SQL above, by SaQC's own functions."""
 
 
 def saqc_rate(python: str, value: np.ndarray, folder: Path) -> float | None:
@@ -259,7 +271,7 @@ def saqc_rate(python: str, value: np.ndarray, folder: Path) -> float | None:
         print("  SaQC: not measured (give --saqc-python a Python that has saqc; it is GPL and never in the lock)")
         return None
     rate = sample.size / float(done.stdout.strip().splitlines()[-1])
-    print(f"  SaQC: {rate / 1e6:.3f} M records/s (constants, range and daily statistics of {sample.size / 1e6:.2f} M records)")
+    print(f"  SaQC: {rate / 1e6:.3f} M records/s (the same statistics by its own functions, {sample.size / 1e6:.2f} M records)")
     return rate
 
 
