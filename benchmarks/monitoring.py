@@ -241,7 +241,8 @@ warnings.simplefilter("ignore")
 v = np.load(sys.argv[1]); n = v.shape[1]; idx = pd.date_range("2026-01-01", periods=n, freq="6min")
 daily = [
     ("n", "x", "count"), ("mean", "x", "mean"), ("sd", "x", "std"), ("low", "x", "min"), ("high", "x", "max"), ("missing", "gap", "sum"),
-    ("ties", "tie", "mean"), ("rough", "step", "mean"), ("steps", "square", "sum"), ("over_limit", "over", "sum"), ("longest", "run", "max"),
+    ("ties", "tie", "mean"), ("rough", "step", "mean"), ("steps", "square", "sum"), ("over_limit", "over", "sum"),
+    ("longest", "run", "max"),
 ]
 t = time.perf_counter()
 for i in range(len(v)):
